@@ -1,0 +1,225 @@
+"""Checkpoints: one file with everything that a run needs to go on, written so that a kill never spoils the last one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from .file_io import PathManager
+from .weights import load_weights, read_file, state_dict_of, unwrap_model
+
+__all__ = [
+    "Checkpointer",
+    "PathManager",
+    "PeriodicCheckpointer",
+    "get_missing_parameters_message",
+    "get_unexpected_parameters_message",
+    "write_atomically",
+]
+
+logger = logging.getLogger(__name__)
+
+LAST_CHECKPOINT = "last_checkpoint"
+
+
+class Checkpointer:
+    """Save and load a model together with other stateful things.
+
+    A file holds ``model`` and one key per checkpointable (``optimizer``, ``lr_sched`` ...), plus what the caller
+    of :meth:`save` adds (``epoch``, ``iteration``, ``metric``, ``meta`` ...). It holds tensors and plain values
+    only, so ``torch.load(..., weights_only=True)`` reads it.
+
+    Args:
+        model: saved without the wrapper that data parallelism puts around it.
+        save_dir: folder of the files.
+        save_to_disk: False on the processes that must not write.
+        strict: raise on weights that do not fit (``MODEL.WEIGHTS_STRICT``).
+        checkpointables: objects with ``state_dict`` and ``load_state_dict``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        save_to_disk: bool = True,
+        strict: bool = True,
+        **checkpointables: Any,
+    ) -> None:
+        self.model = unwrap_model(model)
+        self.checkpointables = dict(checkpointables)
+        self.save_dir = save_dir
+        self.save_to_disk = save_to_disk
+        self.strict = strict
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write ``<save_dir>/<name>.pth`` and name it in ``last_checkpoint``.
+
+        Args:
+            name: file name without its ending.
+            kwargs: further plain values or tensors to store.
+
+        Raises:
+            OSError: if the disk is full or not writable; the older files are untouched.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data: dict[str, Any] = {"model": self.model.state_dict()}
+        data.update({key: thing.state_dict() for key, thing in self.checkpointables.items()})
+        data.update(kwargs)
+        os.makedirs(self.save_dir, exist_ok=True)
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        logger.info("Saving checkpoint to %s", path)
+        write_atomically(path, lambda file: torch.save(data, file))
+        self.tag_last_checkpoint(f"{name}.pth")
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        """Load a checkpoint, or the bare state dict of a model.
+
+        Args:
+            path: file or URL; empty: nothing is loaded.
+            checkpointables: which of the further states to restore; ``None``: all that the file has.
+
+        Returns:
+            What the file holds beside the states that were restored.
+
+        Raises:
+            FileNotFoundError: if the file is missing.
+            WeightsMismatch: if the weights do not fit and ``strict`` is set.
+        """
+        if not path:
+            logger.info("No checkpoint found. Training model from scratch")
+            return {}
+        logger.info("Loading checkpoint from %s", path)
+        data = read_file(path if "://" in path else PathManager.get_local_path(path))
+        load_weights(self.model, state_dict_of(data, path), source=path, strict=self.strict)
+        if "model" not in data:
+            return {}
+        del data["model"]
+        for key in self.checkpointables if checkpointables is None else checkpointables:
+            if key in data:
+                logger.info("Loading %s from %s", key, path)
+                self.checkpointables[key].load_state_dict(data.pop(key))
+        return data
+
+    def has_checkpoint(self) -> bool:
+        """Tell whether ``last_checkpoint`` exists in the folder."""
+        return os.path.isfile(os.path.join(self.save_dir, LAST_CHECKPOINT))
+
+    def get_checkpoint_file(self) -> str:
+        """Return the path of the newest checkpoint, or ``""`` if there is none.
+
+        Raises:
+            FileNotFoundError: if ``last_checkpoint`` names a file that is gone.
+        """
+        if not self.has_checkpoint():
+            return ""
+        with open(os.path.join(self.save_dir, LAST_CHECKPOINT), encoding="utf-8") as file:
+            path = os.path.join(self.save_dir, file.read().strip())
+        if not os.path.isfile(path):
+            others = ", ".join(self.get_all_checkpoint_files()) or "none"
+            raise FileNotFoundError(
+                f"{self.save_dir}/{LAST_CHECKPOINT} names {path}, which is gone; write another file name into it. "
+                f"There are: {others}"
+            )
+        return path
+
+    def get_all_checkpoint_files(self) -> list[str]:
+        """Return the paths of all ``.pth`` files of the folder, sorted."""
+        names = sorted(os.listdir(self.save_dir)) if os.path.isdir(self.save_dir) else []
+        return [os.path.join(self.save_dir, name) for name in names if name.endswith(".pth")]
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """Restore everything from the newest checkpoint of the folder, or else only the weights of ``path``."""
+        if resume and self.has_checkpoint():
+            return self.load(self.get_checkpoint_file())
+        return self.load(path, checkpointables=[])
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Name a file of the folder as the one to resume from."""
+        content = last_filename_basename.encode()
+        write_atomically(os.path.join(self.save_dir, LAST_CHECKPOINT), lambda file: file.write(content))
+
+
+class PeriodicCheckpointer:
+    """Save every ``period`` epochs, and after the last one.
+
+    Files are ``model_{epoch:04d}`` with the 0-based epoch, and ``model_final`` for the last epoch.
+
+    Args:
+        checkpointer: does the saving.
+        period: in epochs, at least 1.
+        max_epoch: number of epochs of the run; ``None``: there is no last one.
+    """
+
+    def __init__(self, checkpointer: Any, period: int, max_epoch: int | None = None) -> None:
+        if period < 1:
+            raise ValueError(f"SOLVER.CHECKPOINT_PERIOD must be at least 1 epoch, got {period}")
+        self.checkpointer = checkpointer
+        self.period = int(period)
+        self.max_epoch = max_epoch
+
+    def step(self, epoch: int, **kwargs: Any) -> None:
+        """Save if ``epoch`` (0-based, just finished) is due; ``kwargs`` go into the file."""
+        if self.max_epoch is not None and epoch >= self.max_epoch - 1:
+            self.save("model_final", epoch=epoch, **kwargs)
+        elif (epoch + 1) % self.period == 0:
+            self.save(f"model_{epoch:04d}", epoch=epoch, **kwargs)
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Save now, under ``name``."""
+        self.checkpointer.save(name, **kwargs)
+
+
+def write_atomically(path: str, write: Any) -> None:
+    """Write a file so that ``path`` holds either its old content or all of the new one, whatever happens.
+
+    Args:
+        path: the file; its folder exists.
+        write: called with a binary file object.
+
+    Raises:
+        OSError: with the path in it, if the disk is full or not writable; ``path`` is as it was.
+    """
+    temporary = f"{path}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise OSError(
+            f"cannot write {path}: {error}. The file that was there is untouched; "
+            "free some space or check the rights of its folder"
+        ) from error
+
+
+def get_missing_parameters_message(keys: list[str]) -> str:
+    """Return a readable message about model keys that a checkpoint lacks, grouped by module."""
+    return "Some model parameters or buffers are not found in the checkpoint:\n" + _grouped(keys)
+
+
+def get_unexpected_parameters_message(keys: list[str]) -> str:
+    """Return a readable message about checkpoint keys that the model lacks, grouped by module."""
+    return "The checkpoint state_dict contains keys that are not used by the model:\n" + _grouped(keys)
+
+
+def _grouped(keys: list[str]) -> str:
+    """Write ``a.w, a.b, c`` as lines ``a.{b, w}`` and ``c``."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        prefix, _, leaf = key.rpartition(".")
+        groups[prefix].append(leaf)
+    lines = []
+    for prefix, leaves in groups.items():
+        inside = leaves[0] if len(leaves) == 1 else "{" + ", ".join(sorted(leaves)) + "}"
+        lines.append(f"  {prefix}.{inside}" if prefix else f"  {inside}")
+    return "\n".join(lines)

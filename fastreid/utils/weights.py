@@ -1,0 +1,221 @@
+"""Read weights from files and URLs without running code from them, and fit them to a module."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "LoadReport",
+    "WeightsMismatch",
+    "load_weights",
+    "read_file",
+    "read_state_dict",
+    "state_dict_of",
+    "unwrap_model",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class WeightsMismatch(RuntimeError):
+    """Weights do not fit the model; the message lists every key."""
+
+
+@dataclass
+class LoadReport:
+    """What happened to the keys of a state dict; every list holds lines for a human."""
+
+    loaded: int = 0
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshaped: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
+
+    def misfits(self) -> str:
+        """Return the lines of what does not fit, empty if all fits."""
+        parts = (
+            ("in the model but not in the weights", self.missing),
+            ("in the weights but not in the model", self.unexpected),
+            ("of another shape", self.misshaped),
+        )
+        return "\n".join(f"  {len(lines)} {what}: {', '.join(lines)}" for what, lines in parts if lines)
+
+
+def read_file(path: str) -> Any:
+    """Load what ``torch.save`` wrote, tensors and plain values only, onto the CPU.
+
+    Args:
+        path: a file (``~`` is expanded), or an http(s) URL: that is downloaded once, into torch's cache
+            (``$TORCH_HOME``), and the hash in its name is checked.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        RuntimeError: if it is damaged, or holds anything that would have to run code, or cannot be downloaded.
+    """
+    if urlparse(path).scheme in ("http", "https"):
+        return _download(path)
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no weight file {path!r} (looked for {os.path.abspath(path)})")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch raises a different class for each kind of damage
+        reason = str(error).strip().split("\n")[0]
+        raise RuntimeError(
+            f"{path!r} cannot be read as weights: it is damaged, or holds more than tensors and plain values ({reason})"
+        ) from error
+
+
+def read_state_dict(source: str) -> dict[str, Tensor]:
+    """Read the state dict of a model from a path or a URL; see :func:`read_file` and :func:`state_dict_of`."""
+    return state_dict_of(read_file(source), source)
+
+
+def _download(url: str) -> Any:
+    try:
+        return torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except Exception as error:  # network, hash, disk and format all end here
+        cache = os.path.join(torch.hub.get_dir(), "checkpoints")
+        raise RuntimeError(
+            f"cannot get {url}: {error}. Without a network, put the file into {cache}, or give its path in "
+            "MODEL.BACKBONE.PRETRAIN_PATH (or MODEL.WEIGHTS), or set MODEL.BACKBONE.PRETRAIN False to start from "
+            "random weights"
+        ) from error
+
+
+def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
+    """Find the state dict in what a weight file holds.
+
+    A wrapper (``model``, ``state_dict``) is taken off, and so is the ``module.`` that data parallelism puts before
+    every key; numpy arrays become tensors.
+
+    Raises:
+        RuntimeError: if there is none.
+    """
+    for wrapper in ("model", "state_dict"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise RuntimeError(f"{source!r} holds no state dict, but {type(loaded).__name__}")
+    state = {}
+    for key, value in loaded.items():
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
+        if not isinstance(value, Tensor):
+            raise RuntimeError(f"{source!r} holds no state dict: its {key!r} is {type(value).__name__}, not a tensor")
+        state[str(key)] = value
+    if all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return state
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """Return the module inside a data-parallel wrapper, or the module itself."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, parallel) else model
+
+
+def load_weights(
+    model: nn.Module,
+    state_dict: Mapping[str, Tensor],
+    *,
+    source: str,
+    strict: bool = True,
+    may_miss: Iterable[str] = (),
+    may_ignore: Iterable[str] = (),
+) -> LoadReport:
+    """Copy a state dict into a module; refuse, or report, what does not fit.
+
+    A module may define ``upgrade_state_dict(state_dict, prefix)``, which renames older keys in place in a copy, and
+    ``class_parameters``, the names of its parameters with one row per class: another number of classes is always
+    allowed, and said. Counters ``num_batches_tracked`` may be absent.
+
+    Args:
+        model: changed only if all is well, or ``strict`` is False.
+        state_dict: tensors by key.
+        source: where they come from, for messages.
+        strict: raise on a misfit; otherwise log a warning and load what fits.
+        may_miss: patterns (``fnmatch``) of model keys that the source need not have.
+        may_ignore: patterns of source keys that the model need not have.
+
+    Returns:
+        What was loaded, what was not, and what was allowed.
+
+    Raises:
+        WeightsMismatch: if ``strict`` and something does not fit; lists every key, and nothing was loaded.
+    """
+    model = unwrap_model(model)
+    state = dict(state_dict)
+    _upgrade(model, state)
+    own = model.state_dict()
+    may_miss = (*may_miss, "*num_batches_tracked")
+    per_class = _class_parameters(model)
+    report = LoadReport()
+    fitting: dict[str, Tensor] = {}
+    for key, value in own.items():
+        if key not in state:
+            allowed = key in per_class or _matches(key, may_miss)
+            (report.allowed if allowed else report.missing).append(f"{key} (not in the file)" if allowed else key)
+        elif state[key].shape == value.shape:
+            fitting[key] = state[key]
+        else:
+            line = f"{key} {tuple(state[key].shape)} in the file, {tuple(value.shape)} in the model"
+            resized = key in per_class and state[key].shape[1:] == value.shape[1:]
+            (report.allowed if resized else report.misshaped).append(line)
+    for key in state.keys() - own.keys():
+        allowed = _matches(key, may_ignore)
+        (report.allowed if allowed else report.unexpected).append(f"{key} (left out)" if allowed else key)
+    report.unexpected.sort()
+    misfits = report.misfits()
+    if misfits and strict:
+        raise WeightsMismatch(
+            f"the weights of {source} do not fit the model:\n{misfits}\n"
+            "Check MODEL.* of the config against the run that wrote them; MODEL.WEIGHTS_STRICT False loads what fits."
+        )
+    model.load_state_dict(fitting, strict=False)
+    report.loaded = len(fitting)
+    said = [line for line in report.allowed if "num_batches_tracked" not in line]
+    if misfits:
+        logger.warning("The weights of %s do not fit the model (MODEL.WEIGHTS_STRICT is False):\n%s", source, misfits)
+    if said:
+        logger.info("From %s, not loaded: %s", source, _shorten(said))
+    logger.info("Loaded %d of %d tensors from %s", report.loaded, len(own), source)
+    return report
+
+
+def _upgrade(model: nn.Module, state: dict[str, Tensor]) -> None:
+    for name, module in model.named_modules():
+        upgrade = getattr(module, "upgrade_state_dict", None)
+        if callable(upgrade):
+            upgrade(state, f"{name}." if name else "")
+
+
+def _class_parameters(model: nn.Module) -> set[str]:
+    found = set()
+    for name, module in model.named_modules():
+        prefix = f"{name}." if name else ""
+        found.update(prefix + parameter for parameter in getattr(module, "class_parameters", ()))
+    return found
+
+
+def _matches(key: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _shorten(lines: list[str], most: int = 12) -> str:
+    more = f" and {len(lines) - most} more" if len(lines) > most else ""
+    return ", ".join(lines[:most]) + more

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from fastreid.utils.env import get_random_state, random_stream, seed_all_rng, set_random_state, setup_environment
+
+
+def draw():
+    return random.random(), np.random.rand(), np.random.randn(), torch.rand(1).item(), random.gauss(0, 1)
+
+
+def test_the_same_seed_gives_the_same_streams():
+    assert seed_all_rng(5) == 5
+    first = draw()
+    seed_all_rng(5)
+    assert draw() == first
+
+
+def test_without_a_seed_one_is_drawn_and_said(caplog):
+    caplog.set_level("INFO")
+    seed = seed_all_rng(None)
+    assert f"Using a generated random seed {seed}" in caplog.text
+    first = draw()
+    seed_all_rng(seed)
+    assert draw() == first
+
+
+def test_a_state_is_restored_also_through_a_file(tmp_path):
+    seed_all_rng(1)
+    draw()  # leaves half-used Gaussian pairs behind
+    torch.save(get_random_state(), tmp_path / "state.pth")
+    expected = draw()
+    seed_all_rng(2)
+    set_random_state(torch.load(tmp_path / "state.pth", weights_only=True))
+    assert draw() == expected
+
+
+def test_a_stream_depends_on_seed_and_position_alone():
+    def at(seed, position):
+        with random_stream(seed, position):
+            return draw()
+
+    draw()
+    assert at(1, 2) == at(1, 2)
+    assert len({at(1, 2), at(2, 1), at(1, 3), at(0, 2)}) == 4
+
+
+def test_a_stream_puts_back_what_was_there_also_after_an_error():
+    seed_all_rng(3)
+    expected = draw()
+    seed_all_rng(3)
+    with pytest.raises(ZeroDivisionError), random_stream(9, 9):
+        draw()
+        raise ZeroDivisionError
+    assert draw() == expected
+
+
+def test_the_environment_module_of_the_user_is_run(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("import os\ndef setup_environment():\n    os.environ['MINE_RAN'] = '1'\n")
+    monkeypatch.setenv("FASTREID_ENV_MODULE", str(tmp_path / "mine.py"))
+    monkeypatch.setenv("MINE_RAN", "0")
+    setup_environment()
+    import os
+
+    assert os.environ["MINE_RAN"] == "1"
+    (tmp_path / "mine.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match=r"defines no setup_environment\(\)"):
+        setup_environment()

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fastreid.utils.weights import WeightsMismatch, load_weights, read_file, read_state_dict
+
+
+class Head(nn.Module):
+    class_parameters = ("weight",)
+
+    def __init__(self, classes):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(classes, 4))
+
+    def upgrade_state_dict(self, state_dict, prefix):
+        if prefix + "classifier" in state_dict:
+            state_dict[prefix + "weight"] = state_dict.pop(prefix + "classifier")
+
+
+def model(classes=3):
+    return nn.ModuleDict({"body": nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4)), "head": Head(classes)})
+
+
+def weights(classes=3):
+    torch.manual_seed(0)
+    return {
+        key: torch.rand(value.shape) if value.is_floating_point() else value
+        for key, value in model(classes).state_dict().items()
+    }
+
+
+def test_fitting_weights_are_loaded():
+    net, state = model(), weights()
+    report = load_weights(net, state, source="here")
+    assert report.loaded == len(state)
+    assert report.misfits() == ""
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+
+
+def test_a_misfit_lists_every_key_and_changes_nothing():
+    net, state = model(), weights()
+    del state["body.0.weight"], state["body.1.bias"]
+    state["extra"] = torch.zeros(1)
+    state["body.0.bias"] = torch.zeros(9)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(WeightsMismatch) as caught:
+        load_weights(net, state, source="file.pth")
+    text = str(caught.value)
+    assert "file.pth" in text and "MODEL.WEIGHTS_STRICT" in text
+    for part in ("body.0.weight", "body.1.bias", "extra", "body.0.bias (9,) in the file, (4,) in the model"):
+        assert part in text
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_not_strict_is_a_warning_and_loads_the_rest(caplog):
+    net, state = model(), weights()
+    del state["body.0.weight"]
+    report = load_weights(net, state, source="file.pth", strict=False)
+    assert report.missing == ["body.0.weight"]
+    assert "body.0.weight" in caplog.text
+    assert torch.equal(net["body"][0].bias, state["body.0.bias"])
+
+
+def test_patterns_allow_what_a_source_lacks_or_has_too_much(caplog):
+    caplog.set_level("INFO")
+    net, state = model(), weights()
+    del state["body.0.weight"]
+    state["fc.weight"] = torch.zeros(1)
+    report = load_weights(net, state, source="x", may_miss=["body.0.*"], may_ignore=["fc.*"])
+    assert report.misfits() == ""
+    assert "body.0.weight (not in the file)" in caplog.text
+    assert "fc.weight (left out)" in caplog.text
+
+
+@pytest.mark.parametrize("classes", [0, 2, 7])
+def test_another_number_of_classes_is_allowed_and_said(caplog, classes):
+    caplog.set_level("INFO")
+    net = model(classes)
+    load_weights(net, weights(3), source="x")
+    assert f"head.weight (3, 4) in the file, ({classes}, 4) in the model" in caplog.text
+    assert net["head"].weight.shape == (classes, 4)
+
+
+def test_another_embedding_size_of_the_classifier_is_a_misfit():
+    state = weights()
+    state["head.weight"] = torch.zeros(3, 5)
+    with pytest.raises(WeightsMismatch, match=r"head\.weight"):
+        load_weights(model(), state, source="x")
+
+
+def test_older_names_are_translated_and_counters_may_be_absent():
+    net, state = model(), weights()
+    state["head.classifier"] = state.pop("head.weight")
+    del state["body.1.num_batches_tracked"]
+    given = dict(state)
+    load_weights(net, state, source="x")
+    assert torch.equal(net["head"].weight, given["head.classifier"])
+    assert state.keys() == given.keys()  # the caller's dict is not changed
+
+
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
+def test_wrappers_prefixes_and_arrays_are_understood(tmp_path, wrapper):
+    plain = {"module.a": torch.ones(2), "module.b": torch.zeros(1)}
+    torch.save(plain if wrapper is None else {wrapper: plain}, tmp_path / "w.pth")
+    state = read_state_dict(str(tmp_path / "w.pth"))
+    assert state.keys() == {"a", "b"}
+    from fastreid.utils.weights import state_dict_of
+
+    assert torch.equal(state_dict_of({"a": np.ones(2, np.float32)}, "x")["a"], torch.ones(2))
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def test_files_that_are_missing_damaged_or_hold_code_are_refused(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match=r"no weight file .*none\.pth"):
+        read_file(str(tmp_path / "none.pth"))
+    torch.save({"model": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(RuntimeError, match=r"evil\.pth.*cannot be read as weights"):
+        read_file(str(tmp_path / "evil.pth"))
+    assert "code ran" not in capsys.readouterr().out
+    torch.save({"a": torch.rand(1000)}, tmp_path / "cut.pth")
+    data = (tmp_path / "cut.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(data[: len(data) // 2])
+    with pytest.raises(RuntimeError, match="damaged"):
+        read_file(str(tmp_path / "cut.pth"))
+    torch.save({"a": 3}, tmp_path / "numbers.pth")
+    with pytest.raises(RuntimeError, match="holds no state dict: its 'a' is int"):
+        read_state_dict(str(tmp_path / "numbers.pth"))
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(RuntimeError, match="holds no state dict, but list"):
+        read_state_dict(str(tmp_path / "list.pth"))
+
+
+def test_a_url_that_cannot_be_had_says_what_to_do():
+    with pytest.raises(RuntimeError, match=r"cannot get http://127\.0\.0\.1:9/.*MODEL\.BACKBONE\.PRETRAIN_PATH"):
+        read_state_dict("http://127.0.0.1:9/resnet18-5c106cde.pth")
