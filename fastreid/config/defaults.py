@@ -1,0 +1,261 @@
+"""Every key with its default, meaning, unit and options.
+
+An upper-case comment names the reader of a group. "Iteration" is one optimizer step, "epoch" is
+``len(train set) // IMS_PER_BATCH`` iterations.
+"""
+
+from __future__ import annotations
+
+from .config import CfgNode as CN
+
+__all__: list[str] = []
+
+_C = CN()
+
+# Seed of everything random in a run: weights, order, augmentation. -1 draws one and logs it.
+_C.SEED = -1
+# Your own code: files (relative to the config that names them) or modules, imported before anything is built.
+_C.CUSTOM_IMPORTS = []
+# Where a run writes; see the README for the files.
+_C.OUTPUT_DIR = "logs/"
+# Iterations between two progress lines of the training loop, >= 1.
+_C.LOG_PERIOD = 200
+# Let cuDNN time its algorithms and take the fastest: faster for one image size, not bit-reproducible.
+_C.CUDNN_BENCHMARK = False
+
+# ---------------------------------------------------------------------------- model (modeling/)
+_C.MODEL = CN()
+# auto (CUDA, else MPS, else CPU) | cuda | cuda:N | mps | cpu. An explicit device that is missing is an error.
+_C.MODEL.DEVICE = "auto"
+# A name of META_ARCH_REGISTRY.
+_C.MODEL.META_ARCHITECTURE = "Baseline"
+# Top-level parts of the model (whole names, regular expressions) that stand still for SOLVER.FREEZE_ITERS.
+_C.MODEL.FREEZE_LAYERS = []
+# Entries in the memory of MoCo; a multiple of the batch.
+_C.MODEL.QUEUE_SIZE = 8192
+# Checkpoint to start from or to evaluate: path or URL.
+_C.MODEL.WEIGHTS = ""
+# True: weights that do not fit are an error that lists every key. False: a warning.
+_C.MODEL.WEIGHTS_STRICT = True
+# Mean and standard deviation of the RGB channels, in 0..255.
+_C.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
+_C.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
+
+_C.MODEL.BACKBONE = CN()
+# A name of BACKBONE_REGISTRY.
+_C.MODEL.BACKBONE.NAME = "build_resnet_backbone"
+# Which of the family, e.g. 18x | 34x | 50x | 101x for ResNet.
+_C.MODEL.BACKBONE.DEPTH = "50x"
+# Stride of the last stage, 1 or 2; 1 doubles the feature map.
+_C.MODEL.BACKBONE.LAST_STRIDE = 1
+# Channels that the backbone gives to the head; a wrong number is an error that names the right one.
+_C.MODEL.BACKBONE.FEAT_DIM = 2048
+# BN | syncBN | GhostBN | FrozenBN | GN
+_C.MODEL.BACKBONE.NORM = "BN"
+# Instance-batch normalisation, squeeze-and-excitation, non-local blocks.
+_C.MODEL.BACKBONE.WITH_IBN = False
+_C.MODEL.BACKBONE.WITH_SE = False
+_C.MODEL.BACKBONE.WITH_NL = False
+# Start from ImageNet weights: downloaded, or read from PRETRAIN_PATH when that is not empty.
+_C.MODEL.BACKBONE.PRETRAIN = False
+_C.MODEL.BACKBONE.PRETRAIN_PATH = ""
+# Vision transformers only: weight of the camera embedding, patch stride (pixels), rates in [0, 1).
+_C.MODEL.BACKBONE.SIE_COE = 3.0
+_C.MODEL.BACKBONE.STRIDE_SIZE = (16, 16)
+_C.MODEL.BACKBONE.DROP_PATH_RATIO = 0.1
+_C.MODEL.BACKBONE.DROP_RATIO = 0.0
+_C.MODEL.BACKBONE.ATT_DROP_RATE = 0.0
+
+_C.MODEL.HEADS = CN()
+# A name of REID_HEADS_REGISTRY.
+_C.MODEL.HEADS.NAME = "EmbeddingHead"
+_C.MODEL.HEADS.NORM = "BN"
+# Classes of the classifier; 0: taken from the training set, or none (a model that only embeds).
+_C.MODEL.HEADS.NUM_CLASSES = 0
+# Width of a 1x1 convolution before the neck; 0: none, the embedding has FEAT_DIM numbers.
+_C.MODEL.HEADS.EMBEDDING_DIM = 0
+# Batch normalisation between the pooled feature and the classifier (BNNeck).
+_C.MODEL.HEADS.WITH_BNNECK = False
+# Metric losses read the feature before | after the neck. Evaluation reads it after, always.
+_C.MODEL.HEADS.NECK_FEAT = "before"
+# Identity | Flatten | GlobalAvgPool | GlobalMaxPool | GeneralizedMeanPooling | GeneralizedMeanPoolingP |
+# FastGlobalAvgPool | AdaptiveAvgMaxPool | ClipGlobalAvgPool
+_C.MODEL.HEADS.POOL_LAYER = "GlobalAvgPool"
+# Linear | ArcSoftmax | CosSoftmax | CircleSoftmax; margin in the layer's unit, scale of the logits.
+_C.MODEL.HEADS.CLS_LAYER = "Linear"
+_C.MODEL.HEADS.MARGIN = 0.0
+_C.MODEL.HEADS.SCALE = 1
+
+# Losses (modeling/losses/); each has a node with its weight SCALE in the total.
+_C.MODEL.LOSSES = CN()
+# Names of LOSS_REGISTRY.
+_C.MODEL.LOSSES.NAME = ("CrossEntropyLoss",)
+# Cross-entropy. EPSILON: label smoothing in [0, 1), or -1: adaptive, ALPHA times the predicted probability.
+_C.MODEL.LOSSES.CE = CN()
+_C.MODEL.LOSSES.CE.EPSILON = 0.0
+_C.MODEL.LOSSES.CE.ALPHA = 0.2
+_C.MODEL.LOSSES.CE.SCALE = 1.0
+# Focal loss (Lin et al., ICCV 2017, arXiv:1708.02002).
+_C.MODEL.LOSSES.FL = CN()
+_C.MODEL.LOSSES.FL.ALPHA = 0.25
+_C.MODEL.LOSSES.FL.GAMMA = 2
+_C.MODEL.LOSSES.FL.SCALE = 1.0
+# Triplet loss (Hermans et al., arXiv:1703.07737). MARGIN in distance; 0 selects the soft-margin form.
+_C.MODEL.LOSSES.TRI = CN()
+_C.MODEL.LOSSES.TRI.MARGIN = 0.3
+# True: 2 - 2 cos of the features; False: Euclidean distance of the features as they are.
+_C.MODEL.LOSSES.TRI.NORM_FEAT = False
+# True: hardest positive and negative; False: their softmax-weighted means.
+_C.MODEL.LOSSES.TRI.HARD_MINING = False
+_C.MODEL.LOSSES.TRI.SCALE = 1.0
+# Circle loss over pairs (Sun et al., CVPR 2020, arXiv:2002.10857). MARGIN in cosine, GAMMA scales the logits.
+_C.MODEL.LOSSES.CIRCLE = CN()
+_C.MODEL.LOSSES.CIRCLE.MARGIN = 0.25
+_C.MODEL.LOSSES.CIRCLE.GAMMA = 128
+_C.MODEL.LOSSES.CIRCLE.SCALE = 1.0
+# CosFace over pairs (Wang et al., CVPR 2018, arXiv:1801.09414).
+_C.MODEL.LOSSES.COSFACE = CN()
+_C.MODEL.LOSSES.COSFACE.MARGIN = 0.25
+_C.MODEL.LOSSES.COSFACE.GAMMA = 128
+_C.MODEL.LOSSES.COSFACE.SCALE = 1.0
+
+# Knowledge distillation: configs and weights of the teachers, and a moving average of the student as teacher.
+_C.KD = CN()
+_C.KD.MODEL_CONFIG = []
+_C.KD.MODEL_WEIGHTS = []
+_C.KD.EMA = CN({"ENABLED": False})
+_C.KD.EMA.MOMENTUM = 0.999
+
+# ---------------------------------------------------------------------------- images (data/transforms/)
+_C.INPUT = CN()
+# Height and width in pixels; [S]: the shorter side; first value 0: images keep their size.
+_C.INPUT.SIZE_TRAIN = [256, 128]
+_C.INPUT.SIZE_TEST = [256, 128]
+# Resampling of the resize: nearest | bilinear | bicubic.
+_C.INPUT.INTERPOLATION = "bicubic"
+# Random resized crop: size in pixels, area and aspect-ratio ranges.
+_C.INPUT.CROP = CN({"ENABLED": False})
+_C.INPUT.CROP.SIZE = [224, 224]
+_C.INPUT.CROP.SCALE = [0.16, 1]
+_C.INPUT.CROP.RATIO = [3.0 / 4.0, 4.0 / 3.0]
+# Horizontal flip.
+_C.INPUT.FLIP = CN({"ENABLED": False})
+_C.INPUT.FLIP.PROB = 0.5
+# Pad every side by SIZE pixels, then crop at random. MODE: constant | edge | reflect | symmetric.
+_C.INPUT.PADDING = CN({"ENABLED": False})
+_C.INPUT.PADDING.MODE = "constant"
+_C.INPUT.PADDING.SIZE = 10
+# Colour jitter: largest relative change of each quantity; hue as a share of the colour circle.
+_C.INPUT.CJ = CN({"ENABLED": False})
+_C.INPUT.CJ.PROB = 0.5
+_C.INPUT.CJ.BRIGHTNESS = 0.15
+_C.INPUT.CJ.CONTRAST = 0.15
+_C.INPUT.CJ.SATURATION = 0.1
+_C.INPUT.CJ.HUE = 0.1
+# Small random affine map.
+_C.INPUT.AFFINE = CN({"ENABLED": False})
+# AutoAugment, the ImageNet policy (Cubuk et al., CVPR 2019, arXiv:1805.09501).
+_C.INPUT.AUTOAUG = CN({"ENABLED": False})
+_C.INPUT.AUTOAUG.PROB = 0.0
+# AugMix (Hendrycks et al., ICLR 2020, arXiv:1912.02781).
+_C.INPUT.AUGMIX = CN({"ENABLED": False})
+_C.INPUT.AUGMIX.PROB = 0.0
+# Random erasing (Zhong et al., AAAI 2020, arXiv:1708.04896); VALUE is the RGB colour, 0..255.
+_C.INPUT.REA = CN({"ENABLED": False})
+_C.INPUT.REA.PROB = 0.5
+_C.INPUT.REA.VALUE = [123.675, 116.28, 103.53]
+# Random patch (Zhou et al., ICCV 2019, arXiv:1905.00953).
+_C.INPUT.RPT = CN({"ENABLED": False})
+_C.INPUT.RPT.PROB = 0.5
+
+# ---------------------------------------------------------------------------- data (data/)
+_C.DATASETS = CN()
+# Folder of all datasets; empty: $FASTREID_DATASETS, else ./datasets. Read when used.
+_C.DATASETS.ROOT = ""
+# Names of DATASET_REGISTRY: trained on together, tested one by one.
+_C.DATASETS.NAMES = ("Market1501",)
+_C.DATASETS.TESTS = ("Market1501",)
+# Train on query and gallery too.
+_C.DATASETS.COMBINEALL = False
+
+_C.DATALOADER = CN()
+# A name of SAMPLER_REGISTRY: TrainingSampler | NaiveIdentitySampler | ...
+_C.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
+# Images of each identity in a batch, for the identity samplers.
+_C.DATALOADER.NUM_INSTANCE = 4
+# Processes that load training images; 0: the training process does it itself.
+_C.DATALOADER.NUM_WORKERS = 8
+# Identities drawn from each set, for SetReWeightSampler.
+_C.DATALOADER.SET_WEIGHT = []
+
+# ---------------------------------------------------------------------------- training (solver/, engine/)
+_C.SOLVER = CN()
+# Mixed precision. DTYPE: auto (float16 on CUDA, bfloat16 on CPUs that have it, otherwise off) | float16 | bfloat16.
+_C.SOLVER.AMP = CN({"ENABLED": False})
+_C.SOLVER.AMP.DTYPE = "auto"
+# SGD, or the name of any optimizer of torch.optim.
+_C.SOLVER.OPT = "Adam"
+_C.SOLVER.MAX_EPOCH = 120
+_C.SOLVER.BASE_LR = 3e-4
+# Learning-rate factors of the parameters of the head, and of biases.
+_C.SOLVER.HEADS_LR_FACTOR = 1.0
+_C.SOLVER.BIAS_LR_FACTOR = 1.0
+# SGD only.
+_C.SOLVER.MOMENTUM = 0.9
+_C.SOLVER.NESTEROV = False
+# Weight decay of weights, of norm layers' weights, and of biases (these two do not follow WEIGHT_DECAY).
+_C.SOLVER.WEIGHT_DECAY = 0.0005
+_C.SOLVER.WEIGHT_DECAY_NORM = 0.0005
+_C.SOLVER.WEIGHT_DECAY_BIAS = 0.0005
+# MultiStepLR (factor GAMMA from each epoch of STEPS on) | CosineAnnealingLR (down to ETA_MIN_LR).
+_C.SOLVER.SCHED = "MultiStepLR"
+# Epochs before the schedule may lower the rate.
+_C.SOLVER.DELAY_EPOCHS = 0
+_C.SOLVER.GAMMA = 0.1
+_C.SOLVER.STEPS = [30, 55]
+_C.SOLVER.ETA_MIN_LR = 1e-7
+# Warm-up from WARMUP_FACTOR * rate over WARMUP_ITERS iterations (0: none). METHOD: linear | exp | constant.
+_C.SOLVER.WARMUP_FACTOR = 0.1
+_C.SOLVER.WARMUP_ITERS = 1000
+_C.SOLVER.WARMUP_METHOD = "linear"
+# Iterations during which MODEL.FREEZE_LAYERS stand still.
+_C.SOLVER.FREEZE_ITERS = 0
+# Epochs between two checkpoints.
+_C.SOLVER.CHECKPOINT_PERIOD = 20
+# Images of one iteration, over all processes.
+_C.SOLVER.IMS_PER_BATCH = 64
+# Clip each parameter's gradient. TYPE: norm (NORM_TYPE-norm at most CLIP_VALUE) | value (numbers within +-CLIP_VALUE).
+_C.SOLVER.CLIP_GRADIENTS = CN({"ENABLED": False})
+_C.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "norm"
+_C.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 5.0
+_C.SOLVER.CLIP_GRADIENTS.NORM_TYPE = 2.0
+
+# ---------------------------------------------------------------------------- evaluation (evaluation/)
+_C.TEST = CN()
+# Epochs between two evaluations; 0: only after the last epoch.
+_C.TEST.EVAL_PERIOD = 20
+# Images of one batch, over all processes; processes that load them.
+_C.TEST.IMS_PER_BATCH = 64
+_C.TEST.NUM_WORKERS = 4
+# cosine | euclidean
+_C.TEST.METRIC = "cosine"
+# [[dataset, metric, expected, tolerance], ...] in percent: a run that ends elsewhere fails.
+_C.TEST.EXPECTED_RESULTS = []
+# TPR at FPR 1e-4, 1e-3, 1e-2.
+_C.TEST.ROC = CN({"ENABLED": False})
+# Average the embeddings of an image and its mirror image.
+_C.TEST.FLIP = CN({"ENABLED": False})
+# Average query expansion: weight sim ** ALPHA, QE_TIME rounds, QE_K neighbours.
+_C.TEST.AQE = CN({"ENABLED": False})
+_C.TEST.AQE.ALPHA = 3.0
+_C.TEST.AQE.QE_TIME = 1
+_C.TEST.AQE.QE_K = 5
+# k-reciprocal re-ranking (Zhong et al., CVPR 2017, arXiv:1701.08398).
+_C.TEST.RERANK = CN({"ENABLED": False})
+_C.TEST.RERANK.K1 = 20
+_C.TEST.RERANK.K2 = 6
+_C.TEST.RERANK.LAMBDA = 0.3
+# Recompute batch-norm statistics over NUM_ITER batches of DATASET after the last epoch.
+_C.TEST.PRECISE_BN = CN({"ENABLED": False})
+_C.TEST.PRECISE_BN.DATASET = "Market1501"
+_C.TEST.PRECISE_BN.NUM_ITER = 300
