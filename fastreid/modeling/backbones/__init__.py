@@ -1,0 +1,8 @@
+"""Networks that turn images into feature maps."""
+
+from __future__ import annotations
+
+from .build import BACKBONE_REGISTRY, Backbone, FeatureShape, build_backbone
+from .resnet import build_resnet_backbone
+
+__all__ = ["BACKBONE_REGISTRY", "Backbone", "FeatureShape", "build_backbone", "build_resnet_backbone"]

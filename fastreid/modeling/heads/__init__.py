@@ -1,0 +1,8 @@
+"""Heads: from a feature map to an embedding and class logits."""
+
+from __future__ import annotations
+
+from .build import REID_HEADS_REGISTRY, build_heads
+from .embedding_head import EmbeddingHead
+
+__all__ = ["REID_HEADS_REGISTRY", "EmbeddingHead", "build_heads"]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from torch import nn
+
+from ...config import CfgNode
+from ...utils import comm
+from ...utils.device import resolve_device
+from ...utils.registry import Registry
+
+__all__ = ["META_ARCH_REGISTRY", "build_model", "check_feature_dim"]
+
+META_ARCH_REGISTRY = Registry("META_ARCH")
+"""``nn.Module`` classes built as ``Cls(cfg)``: a whole model.
+
+It takes a batch dict with ``images`` (uint8 or float, ``(N, 3, H, W)``, RGB, 0..255) and, in training mode, ``targets``
+``(N,)`` int64. In training mode it returns a dict of scalar losses; in eval mode, where a bare image tensor will do as
+well, the embeddings ``(N, D)``, not normalised.
+"""
+
+
+def build_model(cfg: CfgNode) -> nn.Module:
+    """Build the model ``MODEL.META_ARCHITECTURE`` on ``MODEL.DEVICE``, in training mode.
+
+    Inside ``with torch.device("meta")`` it stays there, without memory: for looking at shapes.
+
+    Raises:
+        KeyError: if no model has that name.
+        ValueError: if the device is not there, or parts of the model do not fit together.
+    """
+    model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return model
+    return model.to(resolve_device(cfg.MODEL.DEVICE, local_rank=comm.get_local_rank()))
+
+
+def check_feature_dim(cfg: CfgNode, backbone: nn.Module) -> None:
+    """Check that ``MODEL.BACKBONE.FEAT_DIM``, which heads are built from, is what the backbone returns.
+
+    Raises:
+        ValueError: if it is not; the message has the right value. A backbone without ``output_shape()`` is not checked.
+    """
+    if not hasattr(backbone, "output_shape"):
+        return
+    channels = backbone.output_shape().channels
+    node = cfg.MODEL.BACKBONE
+    if channels != node.FEAT_DIM:
+        raise ValueError(
+            f"MODEL.BACKBONE.FEAT_DIM is {node.FEAT_DIM}, but {node.NAME} with DEPTH {node.DEPTH!r} has {channels} "
+            f"channels; set MODEL.BACKBONE.FEAT_DIM {channels}"
+        )

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fastreid.modeling import BACKBONE_REGISTRY, build_backbone
+from fastreid.modeling.backbones import Backbone, FeatureShape
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONE_REGISTRY))
+def test_backbone_output_has_its_declared_shape(cfg, name):
+    cfg.MODEL.BACKBONE.NAME = name
+    net = build_backbone(cfg).eval()
+    with torch.no_grad():
+        out = net(torch.rand(2, 3, 128, 64))
+    shape = net.output_shape()
+    assert out.shape == (2, shape.channels, 128 // shape.stride, 64 // shape.stride)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(cfg):
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_backbon"
+    with pytest.raises(KeyError, match="Did you mean 'build_resnet_backbone'"):
+        build_backbone(cfg)
+
+
+def test_a_backbone_must_say_its_shape():
+    class Shapeless(Backbone):
+        def forward(self, x):
+            return x
+
+    with pytest.raises(TypeError, match="output_shape"):
+        Shapeless()
+    assert FeatureShape(512, 16) == FeatureShape(channels=512, stride=16)
