@@ -1,0 +1,70 @@
+"""What a checkpoint says about itself, so that weights can be used without the config that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config import CfgNode
+
+__all__ = ["checkpoint_meta", "dataset_fingerprint"]
+
+META_VERSION = 1
+
+
+def checkpoint_meta(cfg: CfgNode, model: nn.Module, items: Iterable[tuple[str, Any, Any]]) -> dict[str, Any]:
+    """Return the ``meta`` of a checkpoint: plain values only.
+
+    Args:
+        cfg: the config of the run.
+        model: the model, without a data-parallel wrapper.
+        items: ``(img_path, pid, camid)`` of the training set.
+
+    Returns:
+        ``config`` (YAML), ``preprocessing`` (what an image goes through on its way to the embedding), ``embedding``
+        (``dim``, ``metric``, whether it is normalised), ``thresholds`` (none is known yet), ``dataset`` (names and
+        fingerprint).
+    """
+    return {
+        "version": META_VERSION,
+        "config": cfg.dump(),
+        "preprocessing": {
+            "size": list(cfg.INPUT.SIZE_TEST),
+            "interpolation": cfg.INPUT.INTERPOLATION,
+            "channels": "RGB",
+            "range": [0, 255],
+            "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
+            "pixel_std": list(cfg.MODEL.PIXEL_STD),
+        },
+        "embedding": {"dim": _embedding_dim(cfg, model), "metric": cfg.TEST.METRIC, "normalized": False},
+        "thresholds": {},
+        "dataset": {"names": list(cfg.DATASETS.NAMES), "fingerprint": dataset_fingerprint(items)},
+    }
+
+
+def dataset_fingerprint(items: Iterable[tuple[str, Any, Any]]) -> str:
+    """Return a SHA-256 of the file names and labels of a data set, in order; the folder it lies in does not count."""
+    digest = hashlib.sha256()
+    for path, pid, camid in items:
+        digest.update(f"{os.path.basename(path)}\t{pid}\t{camid}\n".encode())
+    return digest.hexdigest()
+
+
+def _embedding_dim(cfg: CfgNode, model: nn.Module) -> int:
+    """Measure the width of the embedding with one grey image."""
+    device = next(model.parameters()).device
+    height, width = (*cfg.INPUT.SIZE_TEST, *cfg.INPUT.SIZE_TEST)[:2]
+    image = torch.full((1, 3, height or 64, width or 64), 127, dtype=torch.uint8, device=device)
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            return int(model({"images": image}).shape[1])
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,322 @@
+"""``DefaultTrainer``: a config in, a trained and evaluated model out; and the old address of its companions."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..config import CfgNode
+from ..data import build_reid_test_loader, build_reid_train_loader
+from ..evaluation import (
+    DatasetEvaluator,
+    ReidEvaluator,
+    inference_on_dataset,
+    print_csv_format,
+    verify_results,
+)
+from ..modeling import build_model
+from ..solver import build_lr_scheduler, build_optimizer
+from ..utils import comm
+from ..utils.checkpoint import Checkpointer, write_atomically
+from ..utils.custom_imports import import_custom_modules
+from ..utils.env import set_random_state
+from ..utils.events import CommonMetricPrinter, EventWriter, JSONWriter, TensorboardXWriter
+from ..utils.logger import setup_logger
+from ..utils.weights import unwrap_model
+from . import hooks
+from .amp import resolve_amp_dtype
+from .checkpoint_state import checkpoint_meta
+from .parallel import data_parallel
+from .predictor import DefaultPredictor
+from .resume import continue_from_v1, restore_run, run_state
+from .setup import default_argument_parser, default_setup, save_config
+from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
+
+__all__ = [
+    "DefaultPredictor",
+    "DefaultTrainer",
+    "TrainerBase",
+    "default_argument_parser",
+    "default_setup",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class DefaultTrainer(TrainerBase):
+    """Train and evaluate what a config describes.
+
+    Every part is built by a method of its own, to be overridden in a subclass: :meth:`build_model`,
+    :meth:`build_optimizer`, :meth:`build_lr_scheduler`, :meth:`build_train_loader`, :meth:`build_test_loader`,
+    :meth:`build_evaluator`, :meth:`build_hooks`, :meth:`build_writers`.
+
+    Args:
+        cfg: the config; with ``MODEL.HEADS.NUM_CLASSES`` 0 the number of classes is the training set's.
+
+    Attributes:
+        scheduler: dict of schedules, see ``build_lr_scheduler``.
+        checkpointer: saves and loads into ``OUTPUT_DIR``.
+        metric_name: the result that decides which model is the best.
+
+    Example:
+        >>> trainer = DefaultTrainer(cfg)  # doctest: +SKIP
+        >>> trainer.resume_or_load(resume=False)  # doctest: +SKIP
+        >>> results = trainer.train()  # doctest: +SKIP
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+        if not logging.getLogger(__name__.removesuffix(".engine.defaults")).handlers:
+            setup_logger(distributed_rank=comm.get_rank())
+        import_custom_modules(cfg.CUSTOM_IMPORTS)
+        loader = self.build_train_loader(cfg)
+        cfg = self.auto_scale_hyperparams(cfg, loader.dataset.num_classes)
+        model = self.build_model(cfg)
+        optimizer, param_wrapper = self.build_optimizer(cfg, model)
+        self._trainer = _build_inner_trainer(cfg, model, loader, optimizer, param_wrapper)
+
+        self.cfg = cfg
+        self.iters_per_epoch = len(loader.dataset) // cfg.SOLVER.IMS_PER_BATCH
+        self.start_epoch = 0
+        self.max_epoch = cfg.SOLVER.MAX_EPOCH
+        self.max_iter = self.max_epoch * self.iters_per_epoch
+        self.warmup_iters = cfg.SOLVER.WARMUP_ITERS
+        self.delay_epochs = cfg.SOLVER.DELAY_EPOCHS
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer, self.iters_per_epoch)
+        states = {"optimizer": optimizer, **self.scheduler}
+        if self.grad_scaler is not None and self.grad_scaler.is_enabled():
+            states["grad_scaler"] = self.grad_scaler
+        self.checkpointer = Checkpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            save_to_disk=comm.is_main_process(),
+            strict=cfg.MODEL.WEIGHTS_STRICT,
+            **states,
+        )
+        self.metric_name = "metric" if len(cfg.DATASETS.TESTS) == 1 else f"{cfg.DATASETS.TESTS[0]}/metric"
+        self._meta = checkpoint_meta(cfg, unwrap_model(model), getattr(loader.dataset, "img_items", []))
+        self._random_state: dict[str, Any] | None = None
+        self._last_eval_results: dict[str, Any] = {}
+        self.register_hooks(self.build_hooks())
+
+    # -- what the loop works on ------------------------------------------------------------------
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, in its data-parallel wrapper if there are several processes."""
+        return self._trainer.model
+
+    @property
+    def data_loader(self) -> DataLoader:
+        """The loader of the training set."""
+        return self._trainer.data_loader
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer."""
+        return self._trainer.optimizer
+
+    @property
+    def grad_scaler(self) -> torch.amp.GradScaler | None:
+        """The gradient scaler, ``None`` in full precision."""
+        return getattr(self._trainer, "grad_scaler", None)
+
+    def run_step(self) -> None:
+        """Train on one batch."""
+        self._trainer.iter = self.iter
+        self._trainer.run_step()
+
+    def train(self) -> dict[str, Any]:
+        """Train to the end.
+
+        Returns:
+            The results of the last evaluation on rank 0, ``{}`` elsewhere.
+        """
+        super().train(self.start_epoch, self.max_epoch, self.iters_per_epoch, start_iter=self.start_iter)
+        if not comm.is_main_process():
+            return {}
+        if self._last_eval_results:
+            verify_results(self.cfg, self._last_eval_results)
+        return self._last_eval_results
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Go on from the newest checkpoint of ``OUTPUT_DIR``, or start from the weights in ``MODEL.WEIGHTS``.
+
+        A checkpoint of FastReID v1.3 gives its weights and its epoch; its optimizer state is laid out otherwise, and
+        the optimizer starts anew.
+        """
+        if not (resume and self.checkpointer.has_checkpoint()):
+            if resume:
+                logger.info("Nothing to resume in %s", self.cfg.OUTPUT_DIR)
+            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[])
+            return
+        path = self.checkpointer.get_checkpoint_file()
+        checkpoint = self.checkpointer.load(path, checkpointables=[])
+        if "iteration" in checkpoint:
+            self._random_state = restore_run(self, checkpoint, path)
+        else:
+            continue_from_v1(self, checkpoint, path)
+        self.start_epoch = self.start_iter // self.iters_per_epoch
+        logger.info("Resuming from %s at iteration %d, epoch %d", path, self.start_iter, self.start_epoch)
+
+    def checkpoint_state(self, metric: float | None = None) -> dict[str, Any]:
+        """Return what a checkpoint holds beside the model and the stateful objects; every rank must call it.
+
+        Args:
+            metric: of the evaluation after this epoch; ``None``: there was none.
+        """
+        return {**run_state(self, metric), "meta": self._meta}
+
+    def stateful_hooks(self) -> dict[str, Any]:
+        """Return the hooks that are stored in checkpoints, by name."""
+        return {type(hook).__name__: hook for hook in self._hooks if hasattr(hook, "state_dict")}
+
+    @property
+    def sampler(self) -> Any:
+        """The sampler of the training set; it has ``seed`` and ``start`` if it can go to any place of its stream."""
+        return getattr(self.data_loader.batch_sampler, "sampler", None)
+
+    def before_train(self) -> None:
+        """Call the hooks, then take up the random streams where the checkpoint left them."""
+        super().before_train()
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+
+    # -- the parts -----------------------------------------------------------------------------------
+
+    def build_hooks(self) -> list[HookBase | None]:
+        """Return the hooks, in their order; see ``engine/hooks/__init__.py`` for why it is this one."""
+        cfg = self.cfg
+        if cfg.TEST.PRECISE_BN.ENABLED:
+            raise ValueError(
+                "TEST.PRECISE_BN.ENABLED is True, but this version has no precise batch norm; set it to False"
+            )
+        freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
+
+        def evaluate() -> dict[str, Any]:
+            self._last_eval_results = self.test(self.cfg, self.model)
+            return self._last_eval_results
+
+        return [
+            hooks.IterationTimer(),
+            hooks.LRScheduler(self.optimizer, self.scheduler),
+            hooks.LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if freeze else None,
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
+            hooks.BestCheckpointer(self.checkpointer),
+            hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD),
+            hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD) if comm.is_main_process() else None,
+            hooks.ProgressLine() if comm.is_main_process() else None,
+        ]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Return the writers: the log line, ``metrics.json``, and TensorBoard where it is installed."""
+        folder = self.cfg.OUTPUT_DIR
+        writers: list[EventWriter] = [CommonMetricPrinter(self.max_iter)]
+        if folder:
+            writers.append(JSONWriter(os.path.join(folder, "metrics.json")))
+            if importlib.util.find_spec("tensorboard") is not None:
+                writers.append(TensorboardXWriter(folder))
+        return writers
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Build the model on its device."""
+        model = build_model(cfg)
+        logger.info("Model:\n%s", model)
+        return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+        """Return ``(optimizer, None)``."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer, iters_per_epoch: int) -> dict[str, Any]:
+        """Return the schedules."""
+        return build_lr_scheduler(cfg, optimizer, iters_per_epoch)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> DataLoader:
+        """Return the endless loader of the training set."""
+        return build_reid_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> tuple[DataLoader, int]:
+        """Return the loader of a test set (queries, then gallery) and the number of queries."""
+        return build_reid_test_loader(cfg, dataset_name=dataset_name)
+
+    @classmethod
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None
+    ) -> tuple[DataLoader, DatasetEvaluator]:
+        """Return the loader of a test set and its evaluator; raise ``NotImplementedError`` to leave the set out."""
+        loader, num_query = cls.build_test_loader(cfg, dataset_name)
+        return loader, ReidEvaluator(cfg, num_query, output_dir)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
+        """Evaluate on every set of ``DATASETS.TESTS``.
+
+        Returns:
+            The results dict of the only set, or one dict per set by name; ``{}`` on the other ranks.
+        """
+        results: dict[str, Any] = {}
+        for name in cfg.DATASETS.TESTS:
+            try:
+                loader, evaluator = cls.build_evaluator(cfg, name)
+            except NotImplementedError:
+                logger.warning("No evaluator for %s: build_evaluator raised NotImplementedError; left out", name)
+                continue
+            found = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
+            if comm.is_main_process():
+                logger.info("Evaluation results for %s in csv format:", name)
+                print_csv_format({"dataset": name, **found})
+                results[name] = found
+        if comm.is_main_process() and cfg.OUTPUT_DIR and results:
+            write_results(cfg.OUTPUT_DIR, results)
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    @staticmethod
+    def auto_scale_hyperparams(cfg: CfgNode, num_classes: int) -> CfgNode:
+        """Fill in ``MODEL.HEADS.NUM_CLASSES`` from the training set where it is 0; ``cfg`` itself is not changed."""
+        if cfg.MODEL.HEADS.NUM_CLASSES:
+            return cfg
+        frozen = cfg.is_frozen()
+        cfg = cfg.clone()
+        cfg.defrost()
+        logger.info("Auto-scaling the num_classes=%d", num_classes)
+        cfg.MODEL.HEADS.NUM_CLASSES = num_classes
+        if comm.is_main_process() and cfg.OUTPUT_DIR:
+            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+            save_config(cfg)
+        if frozen:
+            cfg.freeze()
+        return cfg
+
+
+def write_results(folder: str, results: dict[str, dict[str, float]]) -> None:
+    """Write ``results.json``: the numbers of each test set by name, of the newest evaluation."""
+    os.makedirs(folder, exist_ok=True)
+    plain = {name: {key: float(value) for key, value in numbers.items()} for name, numbers in results.items()}
+    text = json.dumps(plain, indent=2) + "\n"
+    write_atomically(os.path.join(folder, "results.json"), lambda file: file.write(text.encode()))
+
+
+def _build_inner_trainer(
+    cfg: CfgNode, model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer, param_wrapper: Any
+) -> SimpleTrainer:
+    device = next(model.parameters()).device
+    model = data_parallel(model)
+    dtype = resolve_amp_dtype(cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE, device)
+    if dtype is None:
+        return SimpleTrainer(model, loader, optimizer, param_wrapper)
+    return AMPTrainer(model, loader, optimizer, param_wrapper, dtype=dtype)

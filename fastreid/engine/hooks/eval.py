@@ -1,0 +1,44 @@
+"""Evaluate during training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...evaluation.testing import flatten_results_dict
+from ...utils import comm
+from ..train_loop import HookBase
+
+__all__ = ["EvalHook"]
+
+
+class EvalHook(HookBase):
+    """Evaluate every ``eval_period`` epochs, and after the last one.
+
+    The results go into the event storage (``Rank-1``, or ``Name/Rank-1`` with several test sets), so that the writers
+    and the checkpoints behind this hook see them.
+
+    Args:
+        eval_period: in epochs; 0: after the last epoch only.
+        eval_function: takes nothing, returns a results dict (empty on the other ranks).
+    """
+
+    def __init__(self, eval_period: int, eval_function: Callable[[], dict[str, Any]]) -> None:
+        if eval_period < 0:
+            raise ValueError(f"TEST.EVAL_PERIOD must be >= 0 epochs (0: after the last epoch only), got {eval_period}")
+        self._period = eval_period
+        self._function = eval_function
+
+    def after_epoch(self) -> None:
+        """Evaluate if it is due."""
+        done = self.trainer.epoch + 1
+        if done == self.trainer.max_epoch or (self._period and done % self._period == 0):
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        results = comm.all_gather(self._function())[0]  # rank 0 computes, every rank must know
+        if results:
+            if not isinstance(results, dict):
+                raise TypeError(f"an evaluation must return a dict of results, got {type(results).__name__}")
+            flat = {key: float(value) for key, value in flatten_results_dict(results).items()}
+            self.trainer.storage.put_scalars(**flat, smoothing_hint=False)

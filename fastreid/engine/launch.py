@@ -1,0 +1,142 @@
+"""Start the processes of a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+__all__ = ["launch"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT = timedelta(minutes=30)
+
+
+def launch(
+    main_func: Callable[..., Any],
+    num_gpus_per_machine: int,
+    num_machines: int = 1,
+    machine_rank: int = 0,
+    dist_url: str | None = None,
+    args: tuple[Any, ...] = (),
+    *,
+    device: str = "auto",
+) -> Any:
+    """Run ``main_func(*args)`` in as many processes as there are devices to train on.
+
+    Under torchrun (it sets ``RANK`` and ``WORLD_SIZE``) this process is one of them already, and
+    the numbers given here do not count. One process in all runs here, without any process group.
+
+    Args:
+        main_func: a function that can be pickled (defined at the top of a module).
+        num_gpus_per_machine: processes on this machine.
+        num_machines: machines of the run.
+        machine_rank: this machine's number, from 0.
+        dist_url: ``tcp://host:port`` of machine 0; ``None`` or ``auto``: a free port, on a single machine.
+        args: passed on to ``main_func``.
+        device: what the run trains on, as ``MODEL.DEVICE`` says. CUDA talks through NCCL, anything else through gloo.
+
+    Returns:
+        What ``main_func`` returns, when it runs in this process; otherwise ``None``.
+
+    Raises:
+        ValueError: if there are fewer GPUs than processes, or several machines have no ``dist_url``.
+    """
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return _run_under_torchrun(main_func, args, device)
+    if num_gpus_per_machine < 1 or num_machines < 1:
+        raise ValueError(
+            f"--num-gpus and --num-machines must be at least 1, got {num_gpus_per_machine} and {num_machines}"
+        )
+    use_cuda = _trains_on_cuda(device)
+    if use_cuda and num_gpus_per_machine > torch.cuda.device_count():
+        raise ValueError(
+            f"--num-gpus is {num_gpus_per_machine}, but this machine has {torch.cuda.device_count()}; "
+            "ask for fewer, or set MODEL.DEVICE cpu for processes without GPUs"
+        )
+    world_size = num_machines * num_gpus_per_machine
+    if world_size == 1:
+        return main_func(*args)
+    if not use_cuda:
+        logger.warning(
+            "%d processes without GPUs (MODEL.DEVICE %s), talking through gloo", num_gpus_per_machine, device
+        )
+    if dist_url in (None, "", "auto"):
+        if num_machines > 1:
+            raise ValueError("--dist-url must be tcp://host:port of machine 0 when --num-machines is more than 1")
+        dist_url = f"tcp://127.0.0.1:{_free_port()}"
+    mp.start_processes(
+        _run_process,
+        args=(main_func, args, world_size, num_gpus_per_machine, machine_rank, dist_url, use_cuda),
+        nprocs=num_gpus_per_machine,
+        start_method="spawn",
+    )
+    return None
+
+
+def _trains_on_cuda(device: str) -> bool:
+    if device == "auto":
+        return torch.cuda.is_available()
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"MODEL.DEVICE is {device!r}, but torch finds no CUDA device here; use MODEL.DEVICE auto or cpu"
+        )
+    return device.startswith("cuda")
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def _run_process(
+    local_rank: int,
+    main_func: Callable[..., Any],
+    args: tuple[Any, ...],
+    world_size: int,
+    local_size: int,
+    machine_rank: int,
+    dist_url: str,
+    use_cuda: bool,
+) -> None:
+    os.environ["LOCAL_RANK"], os.environ["LOCAL_WORLD_SIZE"] = str(local_rank), str(local_size)
+    rank = machine_rank * local_size + local_rank
+    _join(local_rank, local_size, use_cuda, init_method=dist_url, world_size=world_size, rank=rank)
+    try:
+        main_func(*args)
+    finally:
+        dist.destroy_process_group()
+
+
+def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], device: str) -> Any:
+    use_cuda = _trains_on_cuda(device)
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if use_cuda and local_size > torch.cuda.device_count():
+        raise ValueError(
+            f"torchrun started {local_size} processes here, but this machine has {torch.cuda.device_count()} GPUs; "
+            "lower --nproc-per-node, or set MODEL.DEVICE cpu"
+        )
+    _join(local_rank, local_size, use_cuda)
+    try:
+        return main_func(*args)
+    finally:
+        dist.destroy_process_group()
+
+
+def _join(local_rank: int, local_size: int, use_cuda: bool, **where: Any) -> None:
+    """Join the process group; share the cores fairly when the processes compute on the CPU."""
+    if use_cuda:
+        torch.cuda.set_device(local_rank)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
+    dist.init_process_group("nccl" if use_cuda else "gloo", timeout=DEFAULT_TIMEOUT, **where)

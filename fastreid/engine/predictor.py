@@ -1,0 +1,47 @@
+"""Embed images with a trained model, in three lines."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import CfgNode
+from ..modeling import build_model
+from ..utils.checkpoint import Checkpointer
+from ..utils.custom_imports import import_custom_modules
+
+__all__ = ["DefaultPredictor"]
+
+
+class DefaultPredictor:
+    """Build the model of a config, load ``MODEL.WEIGHTS``, and embed batches of images.
+
+    Args:
+        cfg: not changed; ``MODEL.BACKBONE.PRETRAIN`` is not used, since the weights come from the checkpoint.
+
+    Example:
+        >>> predictor = DefaultPredictor(cfg)  # doctest: +SKIP
+        >>> predictor(images).shape  # doctest: +SKIP
+        torch.Size([8, 2048])
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        import_custom_modules(cfg.CUSTOM_IMPORTS)
+        self.cfg = cfg.clone()
+        self.cfg.defrost()
+        self.cfg.MODEL.BACKBONE.PRETRAIN = False
+        self.model = build_model(self.cfg)
+        Checkpointer(self.model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
+        self.model.eval()
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor) -> Tensor:
+        """Embed a batch.
+
+        Args:
+            image: ``(N, 3, H, W)`` uint8 or float, RGB, 0..255, resized to ``INPUT.SIZE_TEST``; not changed.
+
+        Returns:
+            ``(N, D)`` float32 on the CPU, not normalised.
+        """
+        return self.model({"images": image}).float().cpu()

@@ -1,0 +1,122 @@
+"""Store where a run is, and go on from there exactly."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from ..utils import comm
+from ..utils.env import get_random_state
+
+if TYPE_CHECKING:
+    from .defaults import DefaultTrainer
+
+__all__ = ["continue_from_v1", "restore_run", "run_state"]
+
+logger = logging.getLogger(__name__)
+
+
+def run_state(trainer: DefaultTrainer, metric: float | None) -> dict[str, Any]:
+    """Return the place where a run is, in tensors and plain values; every rank must call it.
+
+    Args:
+        trainer: between two iterations; its ``iter`` is the last finished one.
+        metric: of the evaluation after this epoch; ``None``: there was none.
+
+    Returns:
+        ``epoch`` (0-based, the last finished one), ``iteration`` (likewise), ``iters_per_epoch``, ``metric`` (-1:
+        none), ``random_state`` (one per rank), ``sampler`` (seed and position in the global stream of samples), ``hooks``.
+    """
+    finished = trainer.iter + 1
+    return {
+        "epoch": finished // trainer.iters_per_epoch - 1,
+        "iteration": trainer.iter,
+        "iters_per_epoch": trainer.iters_per_epoch,
+        "metric": -1.0 if metric is None else float(metric),
+        "random_state": comm.all_gather(get_random_state()),
+        "sampler": {
+            "seed": int(getattr(trainer.sampler, "seed", None) or 0),
+            "position": finished * trainer.cfg.SOLVER.IMS_PER_BATCH,
+        },
+        "hooks": {name: hook.state_dict() for name, hook in trainer.stateful_hooks().items()},
+    }
+
+
+def restore_run(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """Put optimizer, schedules, hooks and sampler of a new trainer where a checkpoint says.
+
+    Args:
+        trainer: its model has the weights already.
+        checkpoint: what :func:`run_state` returned, and the states of the checkpointables.
+        path: for messages.
+
+    Returns:
+        This rank's random state, to be set just before the first iteration; ``None`` if the checkpoint has none for it.
+
+    Raises:
+        RuntimeError: if the checkpoint is of a run with another optimizer, schedule, batch size or data set.
+    """
+    remedy = "resume with the config that wrote it, or start a new run from its weights with MODEL.WEIGHTS"
+    if checkpoint["iters_per_epoch"] != trainer.iters_per_epoch:
+        raise RuntimeError(
+            f"{path} comes from a run with {checkpoint['iters_per_epoch']} iterations per epoch, this one has "
+            f"{trainer.iters_per_epoch}: the training set or SOLVER.IMS_PER_BATCH changed; {remedy}"
+        )
+    for name, thing in trainer.checkpointer.checkpointables.items():
+        if name not in checkpoint:
+            raise RuntimeError(f"{path} has no {name}, so the run cannot go on exactly; {remedy}")
+        try:
+            thing.load_state_dict(checkpoint[name])
+        except (ValueError, KeyError) as error:
+            raise RuntimeError(f"the {name} of {path} does not fit this config ({error}); {remedy}") from error
+    for name, hook in trainer.stateful_hooks().items():
+        if name in checkpoint["hooks"]:
+            hook.load_state_dict(checkpoint["hooks"][name])
+    trainer.start_iter = checkpoint["iteration"] + 1
+    _move_sampler(trainer, seed=checkpoint["sampler"]["seed"])
+    states = checkpoint["random_state"]
+    if len(states) != comm.get_world_size():
+        logger.warning(
+            "The checkpoint was written by %d processes, this run has %d: it sees the same batches, but whatever is "
+            "random inside the model (dropout) differs from here on",
+            len(states),
+            comm.get_world_size(),
+        )
+    return states[comm.get_rank()] if comm.get_rank() < len(states) else None
+
+
+def continue_from_v1(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) -> None:
+    """Go on after the epoch of a checkpoint of FastReID v1.3, with a new optimizer: the old state is laid out otherwise.
+
+    Args:
+        trainer: its model has the weights already.
+        checkpoint: its ``epoch`` is read, 0-based, the last finished one.
+        path: for messages.
+    """
+    epochs = int(checkpoint.get("epoch", -1)) + 1
+    trainer.start_iter = epochs * trainer.iters_per_epoch
+    logger.warning(
+        "%s has no exact state (it is one of FastReID v1.3): "
+        "weights and epoch are taken over, the optimizer starts anew",
+        path,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected call of", UserWarning)  # those steps are behind us
+        if "warmup_sched" in trainer.scheduler:
+            for _ in range(min(trainer.start_iter, trainer.warmup_iters)):
+                trainer.scheduler["warmup_sched"].step()
+        for _ in range(epochs):
+            trainer.scheduler["lr_sched"].step()
+    _move_sampler(trainer, seed=None)
+
+
+def _move_sampler(trainer: DefaultTrainer, *, seed: int | None) -> None:
+    """Go to the place of the sample stream where the run stopped; ``None``: keep the sampler's own seed."""
+    sampler = trainer.sampler
+    if not hasattr(sampler, "start"):
+        logger.warning("%s cannot be moved: the resumed run sees its first batches again", type(sampler).__name__)
+        return
+    if seed is not None:
+        sampler.seed = seed
+    sampler.start = trainer.start_iter * trainer.cfg.SOLVER.IMS_PER_BATCH

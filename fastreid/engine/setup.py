@@ -1,0 +1,94 @@
+"""The command line of a training script, and what happens before anything is built."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from typing import Any
+
+import torch
+
+from ..config import CfgNode, get_cfg, get_config_file
+from ..utils import comm
+from ..utils.checkpoint import write_atomically
+from ..utils.collect_env import collect_env_info
+from ..utils.custom_imports import import_custom_modules
+from ..utils.env import seed_all_rng
+from ..utils.logger import setup_logger
+
+__all__ = ["default_argument_parser", "default_setup", "load_config", "save_config"]
+
+logger = logging.getLogger(__name__)
+
+
+def default_argument_parser() -> argparse.ArgumentParser:
+    """Return the parser that every training script shares."""
+    parser = argparse.ArgumentParser(
+        description="Train or evaluate a re-identification model.",
+        epilog="Settings of the config come last, as pairs: SOLVER.BASE_LR 1e-4 OUTPUT_DIR logs/try",
+    )
+    parser.add_argument("--config-file", default="", metavar="FILE", help="a config file, or the name of a shipped one")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
+    parser.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS, train nothing")
+    parser.add_argument(
+        "--num-gpus", type=int, default=1, help="processes on this machine; without CUDA they share its cores"
+    )
+    parser.add_argument("--num-machines", type=int, default=1, help="machines of the run")
+    parser.add_argument("--machine-rank", type=int, default=0, help="number of this machine, from 0")
+    parser.add_argument("--dist-url", default="auto", help="tcp://host:port of machine 0; auto on a single machine")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs that override the config")
+    return parser
+
+
+def load_config(args: argparse.Namespace) -> CfgNode:
+    """Return the defaults, overlaid by ``args.config_file`` and then by ``args.opts``."""
+    cfg = get_cfg()
+    if args.config_file:
+        cfg.merge_from_file(get_config_file(args.config_file))
+    cfg.merge_from_list(args.opts)
+    return cfg
+
+
+def default_setup(cfg: CfgNode, args: Any) -> None:
+    """Prepare a process: output folder, logging, the user's own code, seeds; write down what is about to run.
+
+    Args:
+        cfg: the config of the run.
+        args: the parsed command line; only logged, but for ``eval_only`` and ``config_file``.
+    """
+    rank = comm.get_rank()
+    if comm.is_main_process() and cfg.OUTPUT_DIR:
+        _make_folder(cfg.OUTPUT_DIR)
+    comm.synchronize()
+    setup_logger(cfg.OUTPUT_DIR or None, distributed_rank=rank)
+    import_custom_modules(cfg.CUSTOM_IMPORTS)
+
+    logger.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
+    logger.info("Environment info:\n%s", collect_env_info())
+    logger.info("Command line arguments: %s", args)
+    config_file = getattr(args, "config_file", "")
+    if config_file:
+        with open(get_config_file(config_file), encoding="utf-8") as file:
+            logger.info("Contents of args.config_file=%s:\n%s", config_file, file.read())
+    logger.info("Running with full config:\n%s", cfg)
+    if comm.is_main_process() and cfg.OUTPUT_DIR:
+        logger.info("Full config saved to %s", save_config(cfg))
+
+    seed_all_rng(cfg.SEED + rank if cfg.SEED >= 0 else None)
+    if not getattr(args, "eval_only", False):
+        torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+
+
+def save_config(cfg: CfgNode) -> str:
+    """Write ``config.yaml`` into ``OUTPUT_DIR`` and return its absolute path."""
+    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    write_atomically(path, lambda file: file.write(cfg.dump().encode()))
+    return os.path.abspath(path)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"OUTPUT_DIR {folder!r} cannot be made: {error}; choose another one") from error

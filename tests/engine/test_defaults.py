@@ -1,0 +1,243 @@
+"""``DefaultTrainer`` on a tiny data set: what a run writes, and that it can be stopped and taken up again exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from fastreid.engine import DefaultPredictor, DefaultTrainer, HookBase
+from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.env import seed_all_rng
+
+from .tiny import HEIGHT, WIDTH, tiny_cfg
+
+
+class Stop(Exception):
+    """Stands for whatever ends a run too early."""
+
+
+class StopAt(HookBase):
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_step(self):
+        if self.trainer.iter == self.iteration:
+            raise Stop
+
+
+def train(cfg, *, resume=False, stop_at=None):
+    seed_all_rng(cfg.SEED)
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    if stop_at is None:
+        return trainer, trainer.train()
+    trainer.register_hooks([StopAt(stop_at)])
+    with pytest.raises(Stop):
+        trainer.train()
+    return trainer, None
+
+
+def checkpoint(folder, name="model_final"):
+    return torch.load(folder / f"{name}.pth", weights_only=True)
+
+
+def differing(a, b):
+    return [key for key in a if not torch.equal(a[key], b[key])]
+
+
+@pytest.fixture(scope="module")
+def finished(market, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    cfg = tiny_cfg(market, folder)
+    trainer, results = train(cfg)
+    return folder, trainer, results
+
+
+def test_a_run_leaves_the_files_of_v13(finished):
+    folder, _, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        "config.yaml",
+        "metrics.json",
+        "model_0000.pth",
+        "model_0002.pth",
+        "model_best.pth",
+        "model_final.pth",
+    } <= names
+    assert "model_0003.pth" not in names  # the last epoch is model_final
+    assert (folder / "last_checkpoint").read_text() == "model_final.pth"
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_results_have_their_order_and_reach_every_record(finished):
+    folder, _, results = finished
+    assert list(results) == ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "metric"]
+    assert json.loads((folder / "results.json").read_text())["Market1501"] == pytest.approx(dict(results))
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    evaluations = [line for line in lines if "mAP" in line]
+    assert [line["iteration"] for line in evaluations] == [5, 11]
+    assert evaluations[-1]["mAP"] == pytest.approx(results["mAP"])
+    assert {"loss_cls", "loss_triplet", "total_loss", "lr", "data_time", "cls_accuracy"} <= set(lines[-1]) | set(
+        lines[-2]
+    )
+    assert checkpoint(folder)["metric"] == pytest.approx(results["metric"])
+
+
+def test_a_checkpoint_holds_what_is_promised(finished):
+    folder, _, _ = finished
+    found = checkpoint(folder, "model_0001")
+    assert {
+        "model",
+        "optimizer",
+        "lr_sched",
+        "warmup_sched",
+        "epoch",
+        "iteration",
+        "metric",
+        "random_state",
+        "hooks",
+    } <= set(found)
+    assert (found["epoch"], found["iteration"]) == (1, 5)
+    assert found["sampler"] == {"seed": 1, "position": 48}
+    meta = found["meta"]
+    assert meta["embedding"] == {"dim": 16, "metric": "cosine", "normalized": False}
+    assert meta["preprocessing"]["size"] == [HEIGHT, WIDTH]
+    assert meta["preprocessing"]["channels"] == "RGB"
+    assert len(meta["dataset"]["fingerprint"]) == 64
+    assert "build_tiny_backbone" in meta["config"]
+    assert not any(key.startswith("module.") for key in found["model"])
+    best = max(checkpoint(folder, name)["metric"] for name in ("model_0001", "model_final"))
+    assert checkpoint(folder, "model_best")["metric"] == best
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stop_at", [7, 9])
+def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(finished, market, tmp_path, workers, stop_at):
+    folder, _, results = finished
+    cfg = tiny_cfg(market, tmp_path, "DATALOADER.NUM_WORKERS", workers)
+    train(cfg, stop_at=stop_at)
+    trainer, again = train(cfg, resume=True)
+    assert trainer.start_iter == stop_at // 3 * 3
+    whole, resumed = checkpoint(folder), checkpoint(tmp_path)
+    assert differing(whole["model"], resumed["model"]) == []
+    assert whole["metric"] == resumed["metric"]
+    assert again == results
+    for number, state in whole["optimizer"]["state"].items():
+        assert differing(state, resumed["optimizer"]["state"][number]) == []
+    assert checkpoint(folder, "model_best")["metric"] == checkpoint(tmp_path, "model_best")["metric"]
+
+
+def test_mixed_precision_resumes_exactly_too(market, tmp_path):
+    options = ("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat16")
+    whole, stopped = tiny_cfg(market, tmp_path / "a", *options), tiny_cfg(market, tmp_path / "b", *options)
+    train(whole)
+    train(stopped, stop_at=7)
+    train(stopped, resume=True)
+    assert differing(checkpoint(tmp_path / "a")["model"], checkpoint(tmp_path / "b")["model"]) == []
+
+
+def test_without_a_seed_a_resumed_run_continues_the_same_stream(market, tmp_path):
+    cfg = tiny_cfg(market, tmp_path, "SEED", -1)
+    first, _ = train(cfg, stop_at=4)
+    resumed, _ = train(cfg, resume=True)
+    assert resumed.data_loader.batch_sampler.sampler.seed == first.data_loader.batch_sampler.sampler.seed
+
+
+def test_another_seed_gives_another_run(finished, market, tmp_path):
+    train(tiny_cfg(market, tmp_path, "SEED", 2))
+    assert differing(checkpoint(finished[0])["model"], checkpoint(tmp_path)["model"])
+
+
+def test_training_lowers_the_loss_and_moves_the_rate(finished):
+    lines = [json.loads(line) for line in (finished[0] / "metrics.json").read_text().splitlines()]
+    rates = {line["iteration"]: line["lr"] for line in lines if "lr" in line}
+    # 4 warm-up iterations from 0.1, and a tenth from epoch 2 (iteration 6) on
+    assert rates[1] == pytest.approx(3e-4 * (0.1 + 0.9 * 1 / 4))
+    assert rates[5] == pytest.approx(3e-4)
+    assert rates[11] == pytest.approx(3e-5)
+
+
+def test_evaluating_a_checkpoint_gives_the_numbers_of_the_run(finished, market, tmp_path):
+    folder, trainer, results = finished
+    cfg = trainer.cfg.clone()
+    model = DefaultTrainer.build_model(cfg)
+    Checkpointer(model).load(str(folder / "model_final.pth"))
+    cfg.OUTPUT_DIR = str(tmp_path)
+    assert DefaultTrainer.test(cfg, model) == results
+
+
+def test_weights_start_a_new_run_and_must_fit(finished, market, tmp_path):
+    weights = str(finished[0] / "model_final.pth")
+    cfg = tiny_cfg(market, tmp_path, "MODEL.WEIGHTS", weights)
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=True)  # nothing to resume
+    assert trainer.start_iter == 0
+    assert differing(checkpoint(finished[0])["model"], trainer.model.state_dict()) == []
+    other = DefaultTrainer(tiny_cfg(market, tmp_path, "MODEL.WEIGHTS", weights, "MODEL.HEADS.EMBEDDING_DIM", 4))
+    with pytest.raises(RuntimeError, match=r"do not fit the model(.|\n)*heads\.bottleneck"):
+        other.resume_or_load(resume=False)
+
+
+def test_resuming_with_another_batch_size_is_refused(finished, market, tmp_path):
+    cfg = tiny_cfg(market, finished[0], "SOLVER.IMS_PER_BATCH", 4)
+    trainer = DefaultTrainer(cfg)
+    with pytest.raises(RuntimeError, match=r"3 iterations per epoch, this one has 6"):
+        trainer.resume_or_load(resume=True)
+
+
+def test_a_run_of_v13_gives_its_weights_and_epoch(finished, market, tmp_path, caplog):
+    found = checkpoint(finished[0], "model_0001")
+    flat = {"state": {0: {"step": 6}}, "param_groups": [{"lr": 1.0, "params": [0]}]}
+    old = {"model": found["model"], "optimizer": flat, "lr_sched": {}, "warmup_sched": {}, "epoch": 1, "metric": -1}
+    torch.save(old, tmp_path / "model_0001.pth")
+    (tmp_path / "last_checkpoint").write_text("model_0001.pth")
+    trainer, results = train(tiny_cfg(market, tmp_path), resume=True)
+    assert "the optimizer starts anew" in caplog.text
+    assert (trainer.start_epoch, trainer.start_iter) == (2, 6)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(3e-5)
+    assert math.isfinite(results["mAP"])
+
+
+def test_the_predictor_embeds_on_the_cpu_and_leaves_the_images_alone(finished):
+    folder, trainer, _ = finished
+    cfg = trainer.cfg.clone()
+    cfg.MODEL.WEIGHTS = str(folder / "model_final.pth")
+    images = torch.rand(3, 3, HEIGHT, WIDTH) * 255
+    before = images.clone()
+    features = DefaultPredictor(cfg)(images)
+    assert (features.shape, features.dtype, features.device.type) == ((3, 16), torch.float32, "cpu")
+    assert torch.equal(images, before)
+
+
+def test_several_test_sets_are_named_in_results_and_metric(market, tmp_path):
+    options = ("DATASETS.TESTS", ("Market1501", "Market1501"), "SOLVER.MAX_EPOCH", 1)
+    trainer = DefaultTrainer(tiny_cfg(market, tmp_path, *options))
+    assert trainer.metric_name == "Market1501/metric"
+
+
+def test_an_evaluator_that_is_not_there_is_left_out(market, tmp_path, caplog):
+    class Without(DefaultTrainer):
+        @classmethod
+        def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+            raise NotImplementedError
+
+    cfg = tiny_cfg(market, tmp_path, "SOLVER.MAX_EPOCH", 1)
+    trainer = Without(cfg)
+    assert trainer.train() == {}
+    assert "No evaluator for Market1501" in caplog.text
+
+
+def test_what_this_version_lacks_is_refused(market, tmp_path):
+    with pytest.raises(ValueError, match=r"TEST\.PRECISE_BN\.ENABLED is True, but this version"):
+        DefaultTrainer(tiny_cfg(market, tmp_path, "TEST.PRECISE_BN.ENABLED", True))
+
+
+def test_the_callers_config_is_not_changed(market, tmp_path):
+    cfg = tiny_cfg(market, tmp_path)
+    cfg.freeze()
+    trainer = DefaultTrainer(cfg)
+    assert cfg.MODEL.HEADS.NUM_CLASSES == 0
+    assert trainer.cfg.MODEL.HEADS.NUM_CLASSES == 6
