@@ -1,0 +1,247 @@
+"""The two loaders: an endless one for training, and one that goes through a test set once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from ..config import CfgNode, configurable
+from ..utils import comm
+from .collate import fast_batch_collator, trivial_batch_collator
+from .common import CommDataset
+from .datasets.build import DATASET_REGISTRY, dataset_root
+from .samplers import InferenceSampler, TrainingSampler, build_train_sampler
+from .samplers.build import per_process_batch_size
+from .transforms import build_transforms
+
+__all__ = [
+    "build_reid_test_loader",
+    "build_reid_train_loader",
+    "fast_batch_collator",
+    "trivial_batch_collator",
+]
+
+logger = logging.getLogger(__name__)
+
+
+def _train_loader_from_config(
+    cfg: CfgNode,
+    *,
+    train_set: Dataset | None = None,
+    transforms: Callable | None = None,
+    sampler: Sampler | None = None,
+    num_workers: int | None = None,
+    **dataset_options: Any,
+) -> dict[str, Any]:
+    if train_set is None:
+        logger.info("Prepare training set")
+        items = _train_items(cfg, dataset_options)
+        _check_batch_fits(len(items), cfg.SOLVER.IMS_PER_BATCH, f"DATASETS.NAMES ({', '.join(cfg.DATASETS.NAMES)})")
+        train_set = CommDataset(items, build_transforms(cfg) if transforms is None else transforms, relabel=True)
+    else:
+        _warn_of_unused("train_set", transforms, dataset_options)
+    return {
+        "train_set": train_set,
+        "sampler": build_train_sampler(cfg, train_set) if sampler is None else sampler,
+        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        "num_workers": cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
+        "pin_memory": _wants_pinned_memory(cfg),
+    }
+
+
+@configurable(from_config=_train_loader_from_config)
+def build_reid_train_loader(
+    train_set: Dataset,
+    *,
+    sampler: Sampler | None = None,
+    total_batch_size: int,
+    num_workers: int = 0,
+    pin_memory: bool | None = None,
+) -> DataLoader:
+    """Build the loader of training batches: endless, shuffled, every batch full, on the CPU.
+
+    ``build_reid_train_loader(cfg)`` reads ``DATASETS``, ``INPUT``, ``DATALOADER``, ``SOLVER.IMS_PER_BATCH`` and
+    ``SEED``; with ``train_set``, ``transforms``, ``sampler`` or ``num_workers`` it takes those instead, and passes
+    other keywords to the data sets. Batches are dicts: ``images`` uint8 ``(N, 3, H, W)`` RGB, ``targets`` and
+    ``camids`` int64 ``(N,)``, ``img_paths`` list of str, with ``N`` this process's part of the global batch. Making an
+    iterator leaves the global random streams as they are.
+
+    Args:
+        train_set: the items, usually a ``CommDataset``.
+        sampler: yields this process's indices without end; ``None`` means ``TrainingSampler``. It stays reachable
+            as ``loader.batch_sampler.sampler``, for a resumed run to set ``start`` and ``seed`` before iterating.
+        total_batch_size: images in the batches of all processes together.
+        num_workers: processes that read images, at most one per core; 0 reads in this one.
+        pin_memory: keep batches in page-locked memory, where a GPU fetches them faster; ``None``: if CUDA is there.
+
+    Raises:
+        ValueError: if the processes cannot share the batch equally, or the set is smaller than one batch.
+    """
+    _check_batch_fits(len(train_set), total_batch_size, "the given set")
+    if sampler is None:
+        sampler = TrainingSampler(len(train_set))
+    batches = BatchSampler(sampler, per_process_batch_size(total_batch_size), drop_last=True)
+    return DataLoader(
+        train_set,
+        batch_sampler=batches,
+        persistent_workers=num_workers > 0,
+        **_common_options(num_workers, pin_memory, seed=getattr(sampler, "seed", None)),
+    )
+
+
+def _test_loader_from_config(
+    cfg: CfgNode,
+    dataset_name: str | None = None,
+    *,
+    test_set: Dataset | None = None,
+    num_query: int = 0,
+    transforms: Callable | None = None,
+    num_workers: int | None = None,
+    **dataset_options: Any,
+) -> dict[str, Any]:
+    if test_set is None:
+        if dataset_name is None:
+            raise ValueError("build_reid_test_loader(cfg) needs dataset_name=..., or test_set=... and num_query=...")
+        logger.info("Prepare testing set")
+        items, num_query = _test_items(cfg, dataset_name, dataset_options)
+        test_set = CommDataset(
+            items, build_transforms(cfg, is_train=False) if transforms is None else transforms, relabel=False
+        )
+    else:
+        _warn_of_unused("test_set", transforms, dataset_options)
+    return {
+        "test_set": test_set,
+        "test_batch_size": cfg.TEST.IMS_PER_BATCH,
+        "num_query": num_query,
+        "num_workers": cfg.TEST.NUM_WORKERS if num_workers is None else num_workers,
+        "pin_memory": _wants_pinned_memory(cfg),
+    }
+
+
+@configurable(from_config=_test_loader_from_config)
+def build_reid_test_loader(
+    test_set: Dataset,
+    test_batch_size: int,
+    num_query: int,
+    num_workers: int = 4,
+    *,
+    pin_memory: bool | None = None,
+) -> tuple[DataLoader, int]:
+    """Build the loader of a test set: the queries, then the gallery, in order, each image once over all processes.
+
+    ``build_reid_test_loader(cfg, dataset_name="Market1501")`` reads ``DATASETS.ROOT``, ``INPUT``,
+    ``TEST.IMS_PER_BATCH`` and ``TEST.NUM_WORKERS``; with ``test_set`` and ``num_query``, ``transforms`` or
+    ``num_workers`` it takes those instead, and passes other keywords to the data set. The batches are as in training,
+    except that ``targets`` and ``camids`` are the data set's own numbers.
+
+    Args:
+        test_set: the items, queries first.
+        test_batch_size: images in the batches of all processes together; each takes an equal part, at least 1.
+        num_query: number of queries.
+        num_workers: processes that read images; 0 reads in this one.
+        pin_memory: as in training.
+
+    Returns:
+        The loader and ``num_query``.
+
+    Raises:
+        ValueError: if the set is empty, or the batch size is not positive.
+    """
+    if len(test_set) == 0:
+        raise ValueError("the test set is empty; give it at least one query image")
+    if test_batch_size < 1:
+        raise ValueError(f"TEST.IMS_PER_BATCH must be >= 1, got {test_batch_size}")
+    mine = max(1, test_batch_size // comm.get_world_size())
+    batches = BatchSampler(InferenceSampler(len(test_set)), mine, drop_last=False)
+    return DataLoader(test_set, batch_sampler=batches, **_common_options(num_workers, pin_memory, seed=0)), num_query
+
+
+def _train_items(cfg: CfgNode, options: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Concatenate the training items of all ``DATASETS.NAMES``."""
+    if not cfg.DATASETS.NAMES:
+        raise ValueError("DATASETS.NAMES is empty; name at least one data set to train on")
+    if cfg.DATASETS.COMBINEALL:
+        options = {"combineall": True, **options}
+    items: list[tuple[Any, ...]] = []
+    for name in cfg.DATASETS.NAMES:
+        data = DATASET_REGISTRY.get(name)(root=dataset_root(cfg.DATASETS.ROOT), **options)
+        if comm.is_main_process() and hasattr(data, "show_train"):
+            data.show_train()
+        if not data.train:
+            raise ValueError(f"{name} has no training images, so it cannot be in DATASETS.NAMES; leave it out")
+        items.extend(data.train)
+    return items
+
+
+def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
+    """Return queries and gallery of a data set in one list, and the number of queries."""
+    data = DATASET_REGISTRY.get(name)(root=dataset_root(cfg.DATASETS.ROOT), **options)
+    if comm.is_main_process() and hasattr(data, "show_test"):
+        data.show_test()
+    if not data.query:
+        raise ValueError(f"{name} has no query images, so it cannot be tested on; take it out of DATASETS.TESTS")
+    return [*data.query, *data.gallery], len(data.query)
+
+
+def _warn_of_unused(given: str, transforms: Callable | None, dataset_options: dict[str, Any]) -> None:
+    unused = [*(["transforms"] if transforms is not None else []), *sorted(dataset_options)]
+    if unused:
+        logger.warning(
+            "%s is given, so %s not used; give them to the data set itself", given, ", ".join(unused) + " are"
+        )
+
+
+def _check_batch_fits(num_images: int, total_batch_size: int, what: str) -> None:
+    per_process_batch_size(total_batch_size)
+    if num_images < total_batch_size:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {total_batch_size}, but {what} has only {num_images} training images, less than "
+            "one batch; lower IMS_PER_BATCH, or train on more data"
+        )
+
+
+def _wants_pinned_memory(cfg: CfgNode) -> bool:
+    # Pinning alone would set up a context on the GPU, which a run on the CPU has no use for.
+    return torch.cuda.is_available() and cfg.MODEL.DEVICE != "cpu"
+
+
+def _common_options(num_workers: int, pin_memory: bool | None, *, seed: int | None) -> dict[str, Any]:
+    """Return what both loaders tell torch's.
+
+    The generator is the loader's own, because torch draws the workers' seeds from the global stream otherwise.
+    """
+    if num_workers < 0:
+        raise ValueError(f"the number of worker processes must be >= 0, got {num_workers}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if num_workers > cores:  # a recipe's number is for a larger machine; items do not depend on it
+        logger.info("%d worker processes are asked for, but there are %d cores: taking %d", num_workers, cores, cores)
+        num_workers = cores
+    generator = torch.Generator()
+    # Only items without a StreamIndex see this seed: the ranks must not draw the same ones.
+    generator.manual_seed((torch.initial_seed() if seed is None else seed) % 2**62 + comm.get_rank())
+    return {
+        "num_workers": num_workers,
+        "collate_fn": fast_batch_collator,
+        "worker_init_fn": _use_one_thread,
+        "pin_memory": torch.cuda.is_available() if pin_memory is None else pin_memory,
+        "generator": generator,
+    }
+
+
+def _use_one_thread(worker_id: int) -> None:
+    """Keep a worker to one thread: the workers fill the cores by themselves, and OpenCV's may hang after a fork."""
+    torch.set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)
+
+
+def __getattr__(name: str) -> str:
+    if name == "_root":  # v1.3 read it at import
+        return dataset_root()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from ..utils.env import random_stream
+from .data_utils import read_image
+from .samplers.stream import StreamIndex
+
+__all__ = ["CommDataset"]
+
+
+class CommDataset(Dataset):
+    """Serve images with their labels, one dict per image.
+
+    With a ``StreamIndex`` (what the training samplers yield) everything random about the item is a function of
+    the index's seed and position. A plain int uses the global streams as they are.
+
+    Args:
+        img_items: ``(img_path, pid, camid)`` of every image; further entries of an item are left alone.
+        transform: maps the PIL image (mode RGB) to what the model takes; ``None`` gives the PIL image. One that
+            defines ``bind(img_paths)`` gets to know the images of the set.
+        relabel: replace pids and camids by their places in the sorted ``pids`` and ``cams``: class labels. Strings sort
+            as strings: ``market1501_1002`` comes before ``market1501_2``.
+
+    Attributes:
+        img_items, transform, relabel: the arguments.
+        pids, cams: the different pids and camids, sorted.
+        pid_dict, cam_dict: label of each of them; only with ``relabel``.
+
+    Raises:
+        ValueError: if pids, or camids, cannot be sorted because some are strings and some numbers.
+    """
+
+    def __init__(
+        self, img_items: Sequence[tuple[Any, ...]], transform: Callable | None = None, relabel: bool = True
+    ) -> None:
+        self.img_items = img_items
+        self.transform = transform.bind([item[0] for item in img_items]) if hasattr(transform, "bind") else transform
+        self.relabel = relabel
+        self.pids = _sorted_unique((item[1] for item in img_items), "pids")
+        self.cams = _sorted_unique((item[2] for item in img_items), "camids")
+        if relabel:
+            self.pid_dict = {pid: label for label, pid in enumerate(self.pids)}
+            self.cam_dict = {cam: label for label, cam in enumerate(self.cams)}
+
+    def __len__(self) -> int:
+        return len(self.img_items)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one image.
+
+        Returns:
+            ``images``: what the transform makes, by ``build_transforms`` uint8 ``(3, H, W)``; ``targets``, ``camids``:
+            int; ``img_paths``: str.
+
+        Raises:
+            ImageReadError: if the image cannot be read; names the file.
+        """
+        img_path, pid, camid = self.img_items[index][:3]
+        image = read_image(img_path)
+        if self.transform is not None:
+            if isinstance(index, StreamIndex):
+                with random_stream(index.seed, index.position):
+                    image = self.transform(image)
+            else:
+                image = self.transform(image)
+        if self.relabel:
+            pid, camid = self.pid_dict[pid], self.cam_dict[camid]
+        return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path}
+
+    @property
+    def num_classes(self) -> int:
+        """Number of different identities."""
+        return len(self.pids)
+
+    @property
+    def num_cameras(self) -> int:
+        """Number of different cameras."""
+        return len(self.cams)
+
+
+def _sorted_unique(values: Iterable[Hashable], what: str) -> list[Any]:
+    unique = set(values)
+    if len({isinstance(value, str) for value in unique}) > 1:
+        text = min(value for value in unique if isinstance(value, str))
+        number = next(value for value in unique if not isinstance(value, str))
+        raise ValueError(
+            f"the {what} of a data set must be all strings or all numbers, got {text!r} and {number!r}; data sets that "
+            "are trained on together name theirs '<dataset_name>_<number>'"
+        )
+    return sorted(unique)

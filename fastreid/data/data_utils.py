@@ -1,0 +1,66 @@
+"""Read images from disk."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageOps
+
+__all__ = ["ImageReadError", "read_image"]
+
+
+class ImageReadError(OSError):
+    """An image file is missing or cannot be decoded; the message names it."""
+
+
+def read_image(file_name: str, format: str | None = None) -> Image.Image:
+    """Read an image upright (its EXIF orientation applied), in mode RGB unless asked otherwise.
+
+    Grey, palette, CMYK and 16-bit images are converted; 16-bit values keep their upper 8 bits; transparency is dropped.
+
+    Args:
+        file_name: path of the image.
+        format: ``None`` for RGB, ``"BGR"`` for the channels in reverse, or a PIL mode such as ``"L"``.
+
+    Returns:
+        PIL image of 8 bits per channel.
+
+    Raises:
+        ImageReadError: if the file is missing, cut off, or no image that PIL can convert.
+    """
+    try:
+        with Image.open(file_name) as file:
+            image = _to_rgb(ImageOps.exif_transpose(file))
+    except FileNotFoundError as error:
+        raise ImageReadError(f"no image file {file_name}") from error
+    except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error ...
+        raise ImageReadError(
+            f"cannot decode the image {file_name} ({type(error).__name__}: {error}); replace it, or take it out of the "
+            "data set"
+        ) from error
+    if format == "BGR":
+        return Image.fromarray(np.asarray(image)[:, :, ::-1])
+    return image if format in (None, "RGB") else image.convert(format)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode == "F":
+        raise ValueError("an image of floats has no defined range; save it with 8 bits per channel")
+    if image.mode == "I" or image.mode.startswith("I;"):
+        # PIL would cut every value above 255 to white.
+        values = np.asarray(image).astype(np.int64).clip(0, 2**16 - 1)  # (H, W)
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # directly to RGB, PIL warns
+    return image.convert("RGB")
+
+
+def __getattr__(name: str) -> object:
+    if name in ("DataLoaderX", "BackgroundGenerator"):
+        raise ImportError(
+            f"{name} is gone: use torch.utils.data.DataLoader, as build_reid_train_loader and build_reid_test_loader "
+            "do; batches stay on the CPU until the trainer moves them"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

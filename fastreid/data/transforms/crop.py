@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torchvision.transforms import v2
+
+from ...config import CfgNode
+from .build import TRANSFORM_REGISTRY
+from .resize import image_size, interpolation_mode
+
+__all__ = ["center_crop", "crop_size", "random_resized_crop"]
+
+
+@TRANSFORM_REGISTRY.register()
+def random_resized_crop(cfg: CfgNode) -> Callable | None:
+    """Cut out a random part of the image and resize it to ``INPUT.CROP.SIZE``; on with ``INPUT.CROP.ENABLED``.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, arXiv:1409.4842, section 6.
+    """
+    crop = cfg.INPUT.CROP
+    if not crop.ENABLED:
+        return None
+    for key, bounds in (("SCALE", crop.SCALE), ("RATIO", crop.RATIO)):
+        if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
+            raise ValueError(f"INPUT.CROP.{key} must be [lowest, highest] with 0 < lowest <= highest, got {bounds}")
+    return v2.RandomResizedCrop(
+        crop_size(cfg), scale=crop.SCALE, ratio=crop.RATIO, interpolation=interpolation_mode(cfg)
+    )
+
+
+@TRANSFORM_REGISTRY.register()
+def center_crop(cfg: CfgNode) -> Callable | None:
+    """Cut ``INPUT.CROP.SIZE`` out of the middle of a test image; on with ``INPUT.CROP.ENABLED``."""
+    return v2.CenterCrop(crop_size(cfg)) if cfg.INPUT.CROP.ENABLED else None
+
+
+def crop_size(cfg: CfgNode) -> list[int]:
+    """Return ``INPUT.CROP.SIZE`` as ``[height, width]``; a single value means a square.
+
+    Raises:
+        ValueError: if it is not a size.
+    """
+    size = image_size(cfg.INPUT.CROP.SIZE, "INPUT.CROP.SIZE")
+    if size is None:
+        raise ValueError(f"INPUT.CROP.SIZE must be positive while INPUT.CROP.ENABLED, got {cfg.INPUT.CROP.SIZE}")
+    return size * 2 if len(size) == 1 else size
