@@ -26,7 +26,8 @@ def run_state(trainer: DefaultTrainer, metric: float | None) -> dict[str, Any]:
 
     Returns:
         ``epoch`` (0-based, the last finished one), ``iteration`` (likewise), ``iters_per_epoch``, ``metric`` (-1:
-        none), ``random_state`` (one per rank), ``sampler`` (seed and position in the global stream of samples), ``hooks``.
+        none), ``random_state`` (one per rank), ``sampler`` (seed and position in the global stream),
+        ``hooks``.
     """
     finished = trainer.iter + 1
     return {
@@ -87,7 +88,7 @@ def restore_run(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) 
 
 
 def continue_from_v1(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) -> None:
-    """Go on after the epoch of a checkpoint of FastReID v1.3, with a new optimizer: the old state is laid out otherwise.
+    """Go on after the epoch of a checkpoint of FastReID v1.3, with a new optimizer: its state is laid out otherwise.
 
     Args:
         trainer: its model has the weights already.

@@ -33,8 +33,8 @@ class HookBase:
         after_train()
 
     ``self.trainer`` is the trainer, with ``iter`` (0-based iteration of the whole run), ``epoch`` (0-based),
-    ``storage``, ``max_iter``, ``max_epoch`` and ``iters_per_epoch``. During ``after_epoch`` and ``after_train``,
-    ``iter`` is the last finished iteration. A hook with ``state_dict`` and ``load_state_dict`` is stored in checkpoints.
+    ``storage``, ``max_iter``, ``max_epoch`` and ``iters_per_epoch``. In ``after_epoch`` and ``after_train``, ``iter``
+    is the last finished iteration. A hook with ``state_dict`` and ``load_state_dict`` is stored in checkpoints.
     """
 
     trainer: TrainerBase

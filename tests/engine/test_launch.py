@@ -132,7 +132,7 @@ def test_more_gpus_than_there_are_is_an_error(monkeypatch):
 
 def test_cuda_without_cuda_and_machines_without_an_address_are_errors(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="MODEL.DEVICE is 'cuda', but torch finds no CUDA device"):
+    with pytest.raises(ValueError, match=r"MODEL\.DEVICE is 'cuda', but torch finds no CUDA device"):
         launch(nothing, 2, device="cuda")
     with pytest.raises(ValueError, match="--dist-url must be tcp:"):
         launch(nothing, 2, num_machines=2, device="cpu")
