@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from ..utils import comm
+
 __all__ = ["launch"]
 
 logger = logging.getLogger(__name__)
@@ -111,10 +113,8 @@ def _run_process(
     os.environ["LOCAL_RANK"], os.environ["LOCAL_WORLD_SIZE"] = str(local_rank), str(local_size)
     rank = machine_rank * local_size + local_rank
     _join(local_rank, local_size, use_cuda, init_method=dist_url, world_size=world_size, rank=rank)
-    try:
-        main_func(*args)
-    finally:
-        dist.destroy_process_group()
+    main_func(*args)
+    _leave()
 
 
 def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], device: str) -> Any:
@@ -127,10 +127,9 @@ def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], de
             "lower --nproc-per-node, or set MODEL.DEVICE cpu"
         )
     _join(local_rank, local_size, use_cuda)
-    try:
-        return main_func(*args)
-    finally:
-        dist.destroy_process_group()
+    result = main_func(*args)
+    _leave()
+    return result
 
 
 def _join(local_rank: int, local_size: int, use_cuda: bool, **where: Any) -> None:
@@ -140,3 +139,9 @@ def _join(local_rank: int, local_size: int, use_cuda: bool, **where: Any) -> Non
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
     dist.init_process_group("nccl" if use_cuda else "gloo", timeout=DEFAULT_TIMEOUT, **where)
+
+
+def _leave() -> None:
+    """Leave the process group when all are done; after an error nobody waits: the process ends, and so do the others."""
+    comm.synchronize()
+    dist.destroy_process_group()
