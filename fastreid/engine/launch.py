@@ -142,6 +142,6 @@ def _join(local_rank: int, local_size: int, use_cuda: bool, **where: Any) -> Non
 
 
 def _leave() -> None:
-    """Leave the process group when all are done; after an error nobody waits: the process ends, and so do the others."""
+    """Leave the process group when all ranks are done; after an error nobody waits, the process just ends."""
     comm.synchronize()
     dist.destroy_process_group()
