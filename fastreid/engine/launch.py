@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -144,4 +145,8 @@ def _join(local_rank: int, local_size: int, use_cuda: bool, **where: Any) -> Non
 def _leave() -> None:
     """Leave the process group when all ranks are done; after an error nobody waits, the process just ends."""
     comm.synchronize()
+    if dist.get_backend() == "gloo":
+        # Its threads take the interpreter's lock to free the tensors of the last messages. The destructor holds that
+        # lock while it waits for them (seen with torch 2.5), so they must have come to an end before.
+        time.sleep(0.5)
     dist.destroy_process_group()
