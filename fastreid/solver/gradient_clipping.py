@@ -1,0 +1,66 @@
+"""Limit gradients before each update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import Optimizer
+
+from ..config import CfgNode
+from .gradient_rule import with_gradient_rule
+
+__all__ = ["GradientClipType", "maybe_add_gradient_clipping"]
+
+
+class GradientClipType(Enum):
+    """What ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` may say."""
+
+    VALUE = "value"
+    NORM = "norm"
+
+
+def maybe_add_gradient_clipping(cfg: CfgNode, optimizer: type[Optimizer]) -> type[Optimizer]:
+    """Return a class of optimizer that clips gradients before each update, if ``SOLVER.CLIP_GRADIENTS`` asks for it.
+
+    Each parameter tensor is clipped by itself: with ``norm`` its gradient is scaled down to a ``NORM_TYPE``-norm of at
+    most ``CLIP_VALUE``, with ``value`` each number of it is moved into ``[-CLIP_VALUE, CLIP_VALUE]``.
+
+    Args:
+        cfg: ``SOLVER.CLIP_GRADIENTS``.
+        optimizer: a class of optimizer.
+
+    Returns:
+        The class itself if clipping is off, otherwise a subclass.
+
+    Raises:
+        ValueError: if the type is unknown, or the limit or the norm is not above 0.
+    """
+    options = cfg.SOLVER.CLIP_GRADIENTS
+    if not options.ENABLED:
+        return optimizer
+    clip = _clipper(options.CLIP_TYPE, options.CLIP_VALUE, options.NORM_TYPE)
+
+    def clip_each_parameter(instance: Optimizer) -> None:
+        for group in instance.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    clip(parameter)
+
+    return with_gradient_rule(optimizer, clip_each_parameter, name="WithGradientClip")
+
+
+def _clipper(clip_type: str, limit: float, norm_type: float) -> Callable[[Tensor], object]:
+    known = [kind.value for kind in GradientClipType]
+    if clip_type not in known:
+        raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE must be one of {', '.join(known)}, got {clip_type!r}")
+    for key, value in (("CLIP_VALUE", limit), ("NORM_TYPE", norm_type)):
+        if not value > 0:
+            raise ValueError(f"SOLVER.CLIP_GRADIENTS.{key} must be > 0, got {value}")
+    clippers = {
+        GradientClipType.VALUE: lambda parameter: clip_grad_value_(parameter, limit),
+        GradientClipType.NORM: lambda parameter: clip_grad_norm_(parameter, limit, norm_type),
+    }
+    return clippers[GradientClipType(clip_type)]

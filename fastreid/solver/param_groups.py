@@ -1,0 +1,132 @@
+"""Which learning rate and weight decay each parameter gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import nn
+
+from ..utils.weights import unwrap_model
+from .freeze import frozen_parameter_names
+
+__all__ = ["get_default_optimizer_params", "merge_param_groups"]
+
+_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.GroupNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+)
+
+
+def get_default_optimizer_params(
+    model: nn.Module,
+    base_lr: float | None = None,
+    weight_decay: float | None = None,
+    weight_decay_norm: float | None = None,
+    bias_lr_factor: float | None = 1.0,
+    heads_lr_factor: float | None = 1.0,
+    weight_decay_bias: float | None = None,
+    overrides: dict[str, dict[str, float]] | None = None,
+    freeze_layers: Sequence[str] | None = [],  # nothing changes it
+) -> list[dict[str, Any]]:
+    """Return one parameter group for each parameter that is trained.
+
+    All start from ``base_lr`` and ``weight_decay``. The parameters of a norm layer get ``weight_decay_norm``; then one
+    called ``bias``, in a norm layer too, gets ``base_lr * bias_lr_factor`` and ``weight_decay_bias``; then comes what
+    ``overrides`` says for its own name; and everything below ``heads`` gets ``heads_lr_factor`` times the rate it has
+    so far. ``None`` keeps what a parameter has so far, and at last the optimizer's own default.
+
+    Args:
+        model: the model, or its data-parallel wrapper.
+        base_lr: learning rate.
+        weight_decay: of whatever is neither a bias nor in a norm layer.
+        weight_decay_norm: of norm layers.
+        bias_lr_factor: factor of the rate of biases.
+        heads_lr_factor: factor of the rate below ``heads``.
+        weight_decay_bias: of biases.
+        overrides: ``{parameter name without its module: {option: value}}``.
+        freeze_layers: see ``frozen_parameter_names``.
+
+    Returns:
+        Groups with ``params`` (one parameter), ``name``, ``freeze_status`` (``"freeze"`` or ``"normal"``) and, where
+        they are set, ``lr`` and ``weight_decay``. A parameter with two names is there once, one that needs no gradient
+        is not there.
+
+    Raises:
+        ValueError: if a factor is given without ``base_lr``, or a pattern of ``freeze_layers`` matches nothing.
+    """
+    model = unwrap_model(model)
+    frozen = frozen_parameter_names(model, freeze_layers or ())
+    by_name = {name: dict(options) for name, options in (overrides or {}).items()}
+    for argument, factor in (("bias_lr_factor", bias_lr_factor), ("heads_lr_factor", heads_lr_factor)):
+        if factor not in (None, 1.0) and base_lr is None:
+            raise ValueError(f"{argument} is {factor}, a factor of base_lr, but base_lr is None; give both")
+    bias_lr = None if base_lr is None or bias_lr_factor is None else base_lr * bias_lr_factor
+    bias_options = _given(lr=bias_lr, weight_decay=weight_decay_bias)
+    groups = []
+    for module, name, parameter in _trained_parameters(model):
+        own_name = name.rpartition(".")[2]
+        options = _given(lr=base_lr, weight_decay=weight_decay)
+        if isinstance(module, _NORMS):
+            options |= _given(weight_decay=weight_decay_norm)
+        if own_name == "bias":
+            options |= bias_options
+        options |= by_name.get(own_name, {})
+        if name.startswith("heads.") and heads_lr_factor not in (None, 1.0):
+            options["lr"] *= heads_lr_factor
+        status = "freeze" if name in frozen else "normal"
+        groups.append({"params": [parameter], "name": name, "freeze_status": status, **options})
+    return groups
+
+
+def _given(**options: float | None) -> dict[str, float]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _trained_parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
+    """Yield ``(module, full name, parameter)`` of every parameter that needs a gradient, once."""
+    seen: set[nn.Parameter] = set()
+    for prefix, module in model.named_modules():
+        for own_name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                yield module, f"{prefix}.{own_name}" if prefix else own_name, parameter
+
+
+def merge_param_groups(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put parameters with equal options into one group, so that an update takes a few large kernels and not many small.
+
+    Args:
+        groups: parameter groups; ``name`` does not count as an option. They are not changed.
+
+    Returns:
+        New groups in the order in which their first parameters came, with a ``name`` that says their options.
+
+    Example:
+        >>> import torch
+        >>> a, b, c = (nn.Parameter(torch.zeros(1)) for _ in range(3))
+        >>> groups = [{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.2}, {"params": [c], "lr": 0.1}]
+        >>> [(group["name"], len(group["params"])) for group in merge_param_groups(groups)]
+        [('lr=0.1', 2), ('lr=0.2', 1)]
+    """
+    merged: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
+    for group in groups:
+        options = {key: value for key, value in group.items() if key not in ("params", "name")}
+        key = tuple(sorted(options.items()))
+        if key not in merged:
+            label = ", ".join(f"{option}={_short(value)}" for option, value in key)
+            merged[key] = {"params": [], "name": label, **options}
+        merged[key]["params"] += group["params"]
+    return list(merged.values())
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
