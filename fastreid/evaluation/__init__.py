@@ -1,0 +1,31 @@
+"""From embeddings to numbers: pure metric functions, and the evaluators that gather features and call them."""
+
+from __future__ import annotations
+
+from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
+from .features import FeatureSet
+from .rank import evaluate_rank, match_ranks
+from .rank_blocks import rank_matches
+from .rates import average_precision, cmc, inverse_negative_penalty, summarize
+from .reid_evaluation import ReidEvaluator
+from .similarity import METRIC_REGISTRY
+from .testing import flatten_results_dict, print_csv_format, verify_results
+
+__all__ = [
+    "METRIC_REGISTRY",
+    "DatasetEvaluator",
+    "FeatureSet",
+    "ReidEvaluator",
+    "average_precision",
+    "cmc",
+    "evaluate_rank",
+    "flatten_results_dict",
+    "inference_context",
+    "inference_on_dataset",
+    "inverse_negative_penalty",
+    "match_ranks",
+    "print_csv_format",
+    "rank_matches",
+    "summarize",
+    "verify_results",
+]

@@ -1,0 +1,250 @@
+"""Rank the true matches of queries by counting; no gallery row is ever sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from .rates import average_precision, cmc, inverse_negative_penalty, warn_unmatched
+
+__all__ = [
+    "IdentityIndex",
+    "eval_cuhk03",
+    "eval_market1501",
+    "evaluate_py",
+    "evaluate_rank",
+    "match_ranks",
+    "rank_rows",
+]
+
+
+def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarray) -> np.ndarray:
+    """Rank every true match of one query without sorting the gallery.
+
+    A match's rank is one plus the number of valid gallery images that score higher; on ties the
+    other image goes first, so that a constant score never looks like a good ranking.
+
+    Args:
+        similarity: ``(G,)`` float, higher is closer; must be finite.
+        is_match: ``(G,)`` bool, same identity and not junk.
+        is_junk: ``(G,)`` bool, left out of the ranking.
+
+    Returns:
+        ``(M,)`` int64 ranks in ascending order, 1-based; empty if there is no match.
+
+    Raises:
+        ValueError: if a similarity is NaN or infinite; the message says how many are.
+
+    Example:
+        >>> match_ranks(np.array([0.9, 0.5, 0.7]), np.array([True, True, False]), np.zeros(3, bool))
+        array([1, 3])
+    """
+    similarity = np.asarray(similarity)
+    _require_finite(similarity, "similarity")
+    return _count_ranks(similarity, similarity[is_match], similarity[is_junk])
+
+
+def _count_ranks(similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray) -> np.ndarray:
+    best_first = np.sort(matches)[::-1]  # (M,)
+    at_or_above = np.array([np.count_nonzero(similarity >= score) for score in best_first], dtype=np.int64)
+    own = np.sort(np.concatenate((matches, junk)))  # what the counts over the whole row hold beside the others
+    own_at_or_above = own.size - np.searchsorted(own, best_first, side="left")
+    return at_or_above - own_at_or_above + np.arange(1, best_first.size + 1)
+
+
+def _require_finite(similarity: np.ndarray, what: str) -> None:
+    if not np.isfinite(similarity).all():
+        bad = np.count_nonzero(~np.isfinite(similarity))
+        raise ValueError(
+            f"{what} has {bad} of {similarity.size} values that are NaN or infinite; check the features behind it"
+        )
+
+
+class IdentityIndex:
+    """Find the gallery images of an identity without going through the gallery for each query.
+
+    Args:
+        pids: ``(G,)`` identities of the gallery, of any type that can be sorted.
+        camids: ``(G,)`` cameras of the gallery.
+    """
+
+    def __init__(self, pids: np.ndarray, camids: np.ndarray) -> None:
+        self._camids = np.asarray(camids)
+        order = np.argsort(pids, kind="stable")  # (G,)
+        names, starts = np.unique(np.asarray(pids)[order], return_index=True)
+        self._places = dict(zip(names.tolist(), np.split(order, starts)[1:], strict=True))
+
+    def lookup(self, pid: object, camid: object) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the true matches and where the junk of a query are.
+
+        Args:
+            pid: the query's identity.
+            camid: the query's camera. A gallery image of the same identity *and* camera is junk.
+
+        Returns:
+            Two int64 arrays of gallery positions, ``(M,)`` and ``(J,)``.
+        """
+        same = self._places.get(pid)
+        if same is None:
+            nothing = np.empty(0, dtype=np.int64)
+            return nothing, nothing
+        is_junk = self._camids[same] == camid
+        return same[~is_junk], same[is_junk]
+
+
+def rank_rows(
+    similarity: Iterable[np.ndarray],
+    q_pids: np.ndarray,
+    q_camids: np.ndarray,
+    index: IdentityIndex,
+    *,
+    first_query: int = 0,
+) -> list[np.ndarray]:
+    """Rank the true matches of several queries; see :func:`match_ranks`.
+
+    Args:
+        similarity: ``(B, G)`` float, or B rows ``(G,)`` one after the other; higher is closer.
+        q_pids: ``(B,)`` identities of the queries.
+        q_camids: ``(B,)`` cameras of the queries.
+        index: of the G gallery images.
+        first_query: number of the first row, for the message of an error.
+
+    Returns:
+        For each row ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
+
+    Raises:
+        ValueError: if a similarity is NaN or infinite; the message says how many are, and of which query.
+    """
+    ranks = []
+    queries = zip(similarity, np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist(), strict=True)
+    for number, (row, pid, camid) in enumerate(queries, start=first_query):
+        _require_finite(row, f"the similarity of query {number} to the gallery")
+        matches, junk = index.lookup(pid, camid)
+        ranks.append(_count_ranks(row, row[matches], row[junk]))
+    return ranks
+
+
+def evaluate_rank(
+    distmat: np.ndarray,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
+    max_rank: int = 50,
+    use_metric_cuhk03: bool = False,
+    use_cython: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Evaluate a matrix of distances.
+
+    Args:
+        distmat: ``(Q, G)`` finite distances, lower is closer.
+        q_pids: ``(Q,)`` identities of the queries.
+        g_pids: ``(G,)`` identities of the gallery.
+        q_camids: ``(Q,)`` cameras of the queries.
+        g_camids: ``(G,)`` cameras of the gallery; same identity and same camera as the query: left out.
+        max_rank: length of the CMC curve, at least 1; the gallery may be smaller.
+        use_metric_cuhk03: True: CMC by :func:`eval_cuhk03`; False: by :func:`eval_market1501`.
+        use_cython: accepted for old callers; there is one implementation.
+
+    Returns:
+        The CMC curve ``(max_rank,)``, the average precision ``(V,)`` and the inverse negative penalty ``(V,)`` of the V
+        queries that have a true match, float64 in [0, 1]. The other queries are left out, with a warning.
+
+    Raises:
+        ValueError: if shapes do not fit, or a distance is NaN or infinite (the message names the query).
+    """
+    return evaluate_py(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03)
+
+
+def evaluate_py(
+    distmat: np.ndarray,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
+    max_rank: int,
+    use_metric_cuhk03: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Evaluate a matrix of distances; :func:`evaluate_rank` with all arguments given."""
+    protocol = eval_cuhk03 if use_metric_cuhk03 else eval_market1501
+    return protocol(distmat, q_pids, g_pids, q_camids, g_camids, max_rank)
+
+
+def eval_market1501(
+    distmat: np.ndarray,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
+    max_rank: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Evaluate by the protocol of Market-1501: every gallery image counts; see :func:`evaluate_rank`.
+
+    Source: Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015.
+    """
+    distances = _check_inputs(distmat, q_pids, g_pids, q_camids, g_camids)
+    ranks = rank_rows((-row for row in distances), q_pids, q_camids, IdentityIndex(g_pids, g_camids))
+    warn_unmatched(ranks)
+    return (cmc(ranks, max_rank), *_rates(ranks))
+
+
+def eval_cuhk03(
+    distmat: np.ndarray,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
+    max_rank: int,
+    *,
+    repeats: int = 10,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Evaluate by the single-gallery-shot protocol of CUHK03; see :func:`evaluate_rank`.
+
+    The CMC curve is that of galleries with one random image of each identity, averaged over ``repeats`` (at least 1)
+    draws for each query; the same ``seed`` gives the same draws. Average precision and inverse negative penalty are
+    those of the whole gallery.
+
+    Source: Li et al., "DeepReID: Deep Filter Pairing Neural Network for Person Re-Identification", CVPR 2014.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    distances = _check_inputs(distmat, q_pids, g_pids, q_camids, g_camids)
+    g_pids = np.asarray(g_pids)
+    index = IdentityIndex(g_pids, g_camids)
+    ranks = rank_rows((-row for row in distances), q_pids, q_camids, index)
+    warn_unmatched(ranks)
+    generator = np.random.default_rng(seed)
+    single_shot = []
+    for row, pid, camid in zip(distances, np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist(), strict=True):
+        matches, junk = index.lookup(pid, camid)
+        if matches.size == 0:
+            continue
+        valid = np.setdiff1d(np.arange(g_pids.size), junk)
+        for _ in range(repeats):
+            shuffled = generator.permutation(valid)
+            chosen = shuffled[np.unique(g_pids[shuffled], return_index=True)[1]]  # one of each identity
+            single_shot.append(match_ranks(-row[chosen], g_pids[chosen] == pid, np.zeros(chosen.size, dtype=bool)))
+    return (cmc(single_shot, max_rank), *_rates(ranks))
+
+
+def _rates(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    valid = [r for r in ranks if len(r)]
+    precision = np.array([average_precision(r) for r in valid], dtype=np.float64)
+    penalty = np.array([inverse_negative_penalty(r) for r in valid], dtype=np.float64)
+    return precision, penalty
+
+
+def _check_inputs(
+    distmat: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray
+) -> np.ndarray:
+    """Return the distances as a float array, or raise if the shapes do not fit."""
+    wanted = (len(q_pids), len(g_pids))
+    if np.shape(distmat) != wanted or (len(q_camids), len(g_camids)) != wanted:
+        raise ValueError(
+            f"distmat must be (queries, gallery) like the labels, got distmat {np.shape(distmat)}, "
+            f"pids {wanted} and camids {(len(q_camids), len(g_camids))}"
+        )
+    distances = np.asarray(distmat)
+    return distances if np.issubdtype(distances.dtype, np.floating) else distances.astype(np.float64)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fastreid.evaluation import rank_blocks
+from fastreid.evaluation.features import FeatureSet
+from fastreid.evaluation.rank import match_ranks
+from fastreid.evaluation.rank_blocks import rank_matches
+from fastreid.evaluation.similarity import METRIC_REGISTRY
+
+TINY = 1e-9  # GB: one query at a time
+
+
+def random_set(count, *, dimensions=6, identities=4, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(count, dimensions, generator=generator, dtype=dtype) * 3 + 1
+    pids = torch.randint(identities, (count,), generator=generator)
+    return FeatureSet(features, pids, torch.randint(3, (count,), generator=generator))
+
+
+def similarity_as_loops(q, g, metric):
+    q, g = q.double(), g.double()
+    if metric == "cosine":
+        return float(q @ g / (q.norm() * g.norm()))
+    return -float(((q - g) ** 2).sum())
+
+
+def ranks_as_loops(query, gallery, metric):
+    ranks = []
+    for q in range(len(query)):
+        similarity = np.array([similarity_as_loops(query.features[q], row, metric) for row in gallery.features])
+        same = (gallery.pids == query.pids[q]).numpy()
+        junk = same & (gallery.camids == query.camids[q]).numpy()
+        ranks.append(match_ranks(similarity, same & ~junk, junk).tolist())
+    return ranks
+
+
+@pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
+@pytest.mark.parametrize("memory_gb", [TINY, 2e-6, 1.0])
+@pytest.mark.parametrize("chunk", [1, 7, 2048])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ranks_are_those_of_the_definition(metric, memory_gb, chunk, dtype, monkeypatch):
+    monkeypatch.setattr(rank_blocks, "_CHUNK", chunk)
+    query, gallery = random_set(11, seed=1, dtype=dtype), random_set(33, seed=2, dtype=dtype)
+    ranks = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb)
+    assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, metric)
+
+
+@pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
+def test_features_are_not_changed(metric):
+    query, gallery = random_set(5, seed=1), random_set(9, seed=2)
+    before = query.features.clone(), gallery.features.clone()
+    rank_matches(query, gallery, metric=metric)
+    assert torch.equal(query.features, before[0])
+    assert torch.equal(gallery.features, before[1])
+
+
+def test_half_precision_features_are_compared_in_float32():
+    query, gallery = random_set(5, seed=1, dtype=torch.float16), random_set(20, seed=2, dtype=torch.float16)
+    ranks = rank_matches(query, gallery)
+    assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, "cosine")
+
+
+def test_euclidean_distances_survive_a_large_common_offset():
+    query, gallery = random_set(8, seed=1), random_set(30, seed=2)
+    expected = ranks_as_loops(query, gallery, "euclidean")
+    moved = [FeatureSet((s.features + 3000).float(), s.pids, s.camids) for s in (query, gallery)]
+    assert [r.tolist() for r in rank_matches(*moved, metric="euclidean")] == expected
+
+
+@pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
+@pytest.mark.parametrize("gallery_size", [0, 1, 9])
+def test_galleries_of_any_size(metric, gallery_size):
+    query, gallery = random_set(6, seed=1, identities=2), random_set(gallery_size, seed=2, identities=2)
+    ranks = rank_matches(query, gallery, metric=metric)
+    assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, metric)
+
+
+def test_no_query():
+    assert rank_matches(random_set(0), random_set(4)) == []
+
+
+def test_ties_count_against_the_match():
+    same = torch.tensor([[1.0, 0.0]])
+    query = FeatureSet(same, torch.tensor([0]), torch.tensor([0]))
+    gallery = FeatureSet(same.repeat(4, 1), torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 1, 1]))
+    for metric in METRIC_REGISTRY:
+        assert rank_matches(query, gallery, metric=metric)[0].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
+def test_a_similarity_that_is_not_finite_names_the_query(metric):
+    query, gallery = random_set(5, seed=1), random_set(7, seed=2)
+    query.features[3, 0] = torch.nan
+    with pytest.raises(ValueError, match="query 3 to the gallery has 7 of 7 values"):
+        rank_matches(query, gallery, metric=metric, memory_gb=TINY)
+
+
+def test_the_block_is_the_only_large_buffer(monkeypatch):
+    """No tensor of the size of the whole matrix is made."""
+    query, gallery = random_set(40, seed=1), random_set(50, seed=2)
+    seen = []
+    fill = rank_blocks._fill
+    monkeypatch.setattr(rank_blocks, "_fill", lambda block, *rest: (seen.append(block), fill(block, *rest)))
+    budget = 12 * 6 * 50 + 5 * (4 * 50 + 12 * 6 + 1)  # room for five queries
+    rank_matches(query, gallery, memory_gb=budget / 1e9)
+    assert [len(block) for block in seen] == [5] * 8
+    assert len({block.data_ptr() for block in seen}) == 1
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="memory_gb must be > 0, got 0"):
+        rank_matches(random_set(1), random_set(1), memory_gb=0)
+    with pytest.raises(ValueError, match="query features have 6 dimensions and gallery features 5"):
+        rank_matches(random_set(1), random_set(1, dimensions=5))
+    with pytest.raises(KeyError, match=r"TEST\.METRIC: no 'cosin'\. Did you mean 'cosine'"):
+        rank_matches(random_set(1), random_set(1), metric="cosin")
