@@ -34,7 +34,7 @@ What next:
   Evaluate it again:
     {train} --eval-only MODEL.WEIGHTS {output}/model_final.pth
   Change something:
-    {train} SOLVER.BASE_LR 1e-3 OUTPUT_DIR logs/my_first_try
+    {train} SOLVER.BASE_LR 5e-4 OUTPUT_DIR logs/my_first_try
   Train on real images (datasets/README.md says where they go):
     {python} tools/train_net.py --config-file configs/Market1501/bagtricks_R50-ibn.yml
   Add a part of your own:

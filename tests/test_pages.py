@@ -1,0 +1,122 @@
+"""What the pages say can be done as written: their files are written out and run, their links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastreid.config import get_cfg, get_config_file
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.engine import DefaultTrainer
+from fastreid.modeling.losses import LOSS_REGISTRY
+from fastreid.utils.custom_imports import import_custom_modules
+
+from .engine.tiny import write_market
+
+_ROOT = Path(__file__).parents[1]
+_PAGES = (
+    sorted(path for path in _ROOT.glob("*.md")) + sorted(_ROOT.glob("datasets/*.md")) + sorted(_ROOT.glob("docs/*.md"))
+)
+# a block whose first line is the file's name: ```python, # my_loss.py
+_FILE = re.compile(r"^```(?:python|yaml)\n# (?P<name>[\w./-]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?P<target>[^)#]+)[^)]*\)")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder with the recipes in it, as a clone has them, and every file that the pages tell to write."""
+    (tmp_path / "configs").symlink_to(_ROOT / "configs")
+    for page in _PAGES:
+        for block in _FILE.finditer(page.read_text(encoding="utf-8")):
+            (tmp_path / block["name"]).write_text(block["text"], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _fast(cfg, root: Path, output: Path):
+    """Cut a recipe down to seconds."""
+    settings = {
+        "MODEL.DEVICE": "cpu",
+        "INPUT.SIZE_TRAIN": [32, 16],
+        "INPUT.SIZE_TEST": [32, 16],
+        "DATASETS.ROOT": str(root),
+        "DATASETS.NAMES": ("Market1501",),
+        "DATASETS.TESTS": ("Market1501",),
+        "DATALOADER.NUM_INSTANCE": 2,
+        "DATALOADER.NUM_WORKERS": 0,
+        "SOLVER.MAX_EPOCH": 1,
+        "SOLVER.IMS_PER_BATCH": 8,
+        "SOLVER.WARMUP_ITERS": 0,
+        "SOLVER.DELAY_EPOCHS": 0,
+        "TEST.NUM_WORKERS": 0,
+        "OUTPUT_DIR": str(output),
+    }
+    cfg.merge_from_list([part for pair in settings.items() for part in pair])
+    return cfg
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    targets = [match["target"] for match in _LINK.finditer(page.read_text(encoding="utf-8"))]
+    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+def test_the_first_experiment(checkout):
+    cfg = get_cfg()
+    cfg.merge_from_file("my_experiment.yml")
+    base = get_cfg()
+    base.merge_from_file(get_config_file("SynthReID/quickstart_R18.yml"))
+    assert cfg.SOLVER.BASE_LR == 0.0007 != base.SOLVER.BASE_LR
+    assert cfg.OUTPUT_DIR == "logs/my_experiment"
+    assert cfg.MODEL == base.MODEL
+
+
+def test_the_first_component_trains(checkout, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    cfg = get_cfg()
+    cfg.merge_from_file("my_loss.yml")
+    root = write_market(checkout / "datasets")
+    try:
+        DefaultTrainer(_fast(cfg, root, checkout / "logs")).train()
+    finally:
+        LOSS_REGISTRY._objects.pop("CompactLoss", None)
+        sys.modules.pop("my_loss", None)
+    lines = [json.loads(line) for line in (checkout / "logs" / "metrics.json").read_text().splitlines()]
+    losses = [line["loss_compact"] for line in lines if "loss_compact" in line]
+    assert losses and all(0 <= loss <= 4 for loss in losses)
+
+
+def test_the_dataset_of_ones_own(checkout, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = write_market(checkout / "datasets") / "Market-1501-v15.09.15"
+    folder = folder.rename(folder.with_name("my-dataset"))
+    for ours, mine in (("bounding_box_train", "train"), ("bounding_box_test", "gallery")):
+        (folder / ours).rename(folder / mine)
+    cfg = get_cfg()
+    cfg.merge_from_file("my_dataset.yml")
+    try:
+        import_custom_modules(cfg.CUSTOM_IMPORTS)
+        dataset = DATASET_REGISTRY.get(cfg.DATASETS.NAMES[0])(root=str(folder.parent))
+        assert dataset.get_num_pids(dataset.train) == 6
+        assert dataset.train[0][1:] == ("mine_1", "mine_0")
+        assert len(dataset.query) == 12 and len(dataset.gallery) == 24
+    finally:
+        DATASET_REGISTRY._objects.pop("MyDataset", None)
+        sys.modules.pop("my_dataset", None)
+
+
+def test_the_example_from_python(checkout):
+    assert runpy.run_path("embed.py")["embeddings"].shape == (4, 2048)
+
+
+def test_make_help_lists_what_the_pages_name():
+    text = subprocess.run(["make", "help"], cwd=_ROOT, capture_output=True, text=True, check=True).stdout
+    offered = {line.split()[0] for line in text.splitlines()}
+    named = {name for page in _PAGES for name in re.findall(r"^    make (\w+)", page.read_text(), re.MULTILINE)}
+    assert {"quickstart", "test"} <= named <= offered
