@@ -23,6 +23,9 @@ _LATER = [(module, name) for module, names in _API["later"].items() for name in 
 _GONE = {
     ("fastreid.data.data_utils", "DataLoaderX"): "torch.utils.data.DataLoader",
     ("fastreid.data.data_utils", "BackgroundGenerator"): "torch.utils.data.DataLoader",
+    ("fastreid.utils.params", "ContiguousParams"): "build_optimizer",
+    ("fastreid.utils.summary", "summary"): "torchinfo",
+    ("fastreid.utils.faiss_utils", "search_index_pytorch"): "faiss",
 }
 
 

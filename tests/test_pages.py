@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fastreid.config import get_cfg, get_config_file
-from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets import DATASET_REGISTRY, Market1501, SynthReID
 from fastreid.engine import DefaultTrainer
 from fastreid.modeling.losses import LOSS_REGISTRY
 from fastreid.utils.custom_imports import import_custom_modules
@@ -109,6 +109,20 @@ def test_the_dataset_of_ones_own(checkout, monkeypatch):
     finally:
         DATASET_REGISTRY._objects.pop("MyDataset", None)
         sys.modules.pop("my_dataset", None)
+
+
+def test_the_layouts_name_the_right_folders_and_numbers():
+    text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    for dataset in (Market1501, SynthReID):
+        assert f"    {dataset.folder}/\n" in text
+        for split, folder in dataset.splits.items():
+            identities, images = dataset.statistics[split]
+            (line,) = [
+                line for line in text.split(f"    {dataset.folder}/\n")[1].splitlines()[:3] if f" {folder}/" in line
+            ]
+            assert f"{images} images" in line
+            # the gallery's count takes the distractors for one more identity
+            assert f" {identities - (split == 'gallery')} " in line
 
 
 def test_the_example_from_python(checkout):

@@ -49,6 +49,5 @@ def euclidean(features: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
         The moved features ``(N, D)`` and minus half their squared length ``(N,)``.
     """
     moved = features - origin
-    return moved, torch.linalg.vector_norm(moved, dim=1).square_().mul_(
-        -0.5
-    )  # no temporary of the size of the features
+    squared_lengths = torch.linalg.vector_norm(moved, dim=1).square_()  # without a temporary of the features' size
+    return moved, squared_lengths.mul_(-0.5)
