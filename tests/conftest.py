@@ -24,17 +24,20 @@ def _seeded_streams() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _quiet_logger() -> Iterator[None]:
-    """A test that sets up logging (`setup_logger`, `default_setup`) leaves the package's logger as it was."""
-    logger = logging.getLogger("fastreid")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+def _fresh_logger() -> Iterator[None]:
+    """No test sees what another one, or a fixture of a wider scope, did to the package's logger (`setup_logger`)."""
+    _reset_logger()
     yield
+    _reset_logger()
+
+
+def _reset_logger() -> None:
+    logger = logging.getLogger("fastreid")
     for handler in logger.handlers[:]:
-        if handler not in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-    logger.setLevel(level)
-    logger.propagate = propagate
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")
