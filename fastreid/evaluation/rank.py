@@ -45,12 +45,14 @@ def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarra
     return _count_ranks(similarity, similarity[is_match], similarity[is_junk])
 
 
-def _count_ranks(similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray) -> np.ndarray:
-    best_first = np.sort(matches)[::-1]  # (M,)
-    at_or_above = np.array([np.count_nonzero(similarity >= score) for score in best_first], dtype=np.int64)
+def _count_ranks(
+    similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray, tolerance: np.floating | float = 0.0
+) -> np.ndarray:
+    bars = np.sort(matches)[::-1] - tolerance  # (M,), best first; who reaches a bar is ahead of its match
+    at_or_above = np.array([np.count_nonzero(similarity >= bar) for bar in bars], dtype=np.int64)
     own = np.sort(np.concatenate((matches, junk)))  # what the counts over the whole row hold beside the others
-    own_at_or_above = own.size - np.searchsorted(own, best_first, side="left")
-    return at_or_above - own_at_or_above + np.arange(1, best_first.size + 1)
+    own_at_or_above = own.size - np.searchsorted(own, bars, side="left")
+    return at_or_above - own_at_or_above + np.arange(1, bars.size + 1)
 
 
 def _require_finite(similarity: np.ndarray, what: str) -> None:
@@ -100,6 +102,7 @@ def rank_rows(
     index: IdentityIndex,
     *,
     first_query: int = 0,
+    tolerance: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of several queries; see :func:`match_ranks`.
 
@@ -109,6 +112,8 @@ def rank_rows(
         q_camids: ``(B,)`` cameras of the queries.
         index: of the G gallery images.
         first_query: number of the first row, for the message of an error.
+        tolerance: ``(B,)`` of the rows' dtype, at least 0: similarities that are no further apart count as equal.
+            ``None``: only equal ones do.
 
     Returns:
         For each row ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
@@ -121,7 +126,8 @@ def rank_rows(
     for number, (row, pid, camid) in enumerate(queries, start=first_query):
         _require_finite(row, f"the similarity of query {number} to the gallery")
         matches, junk = index.lookup(pid, camid)
-        ranks.append(_count_ranks(row, row[matches], row[junk]))
+        slack = 0.0 if tolerance is None else tolerance[number - first_query]
+        ranks.append(_count_ranks(row, row[matches], row[junk], slack))
     return ranks
 
 

@@ -18,6 +18,7 @@ from .similarity import METRIC_REGISTRY
 __all__ = ["rank_matches"]
 
 _CHUNK = 2048  # gallery images that are made ready for the metric at a time
+_ROUNDING_STEPS = 8  # equal sums that are added up in another order differ by a few steps of their last digit
 
 
 @torch.no_grad()
@@ -60,21 +61,32 @@ def rank_matches(
             part = slice(start, start + rows)
             projected, _ = project(at_least_float32(query.features[part]), origin)  # (B, D)
             similarity = block[: len(projected)]
-            _fill(similarity, projected, gallery.features, project, origin)
+            tolerance = _fill(similarity, projected, gallery.features, project, origin)
             pids, camids = query.pids[part].cpu().numpy(), query.camids[part].cpu().numpy()
-            ranks += rank_rows(similarity.cpu().numpy(), pids, camids, index, first_query=start)
+            ranks += rank_rows(
+                similarity.cpu().numpy(), pids, camids, index, first_query=start, tolerance=tolerance.cpu().numpy()
+            )
             bar.update(len(projected))
     return ranks
 
 
-def _fill(block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor) -> None:
-    """Write the similarities of projected queries ``(B, D)`` to the gallery ``(G, D)`` into ``block`` ``(B, G)``."""
+def _fill(block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor) -> Tensor:
+    """Write the similarities of projected queries ``(B, D)`` to the gallery ``(G, D)`` into ``block`` ``(B, G)``.
+
+    Returns:
+        ``(B,)``: by how much rounding may tell apart what is equal, such as the similarities to two equal images.
+    """
+    lengths, offsets = block.new_zeros(()), block.new_zeros(())
     for start in range(0, len(gallery), _CHUNK):
         chunk, offset = project(at_least_float32(gallery[start : start + _CHUNK]), origin)  # (C, D), (C,)
         out = block[:, start : start + len(chunk)]  # (B, C)
         torch.mm(queries, chunk.t(), out=out)
+        lengths += chunk.norm(dim=1).sum()
         if offset is not None:
             out += offset
+            offsets += offset.abs().sum()
+    size = queries.norm(dim=1) * lengths + offsets  # (B,), G times the usual size of the terms
+    return _ROUNDING_STEPS * torch.finfo(block.dtype).eps * size / max(len(gallery), 1)
 
 
 def _rows_at_a_time(queries: int, gallery: int, dimensions: int, budget: int) -> int:

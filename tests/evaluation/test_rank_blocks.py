@@ -103,11 +103,21 @@ def test_the_block_is_the_only_large_buffer(monkeypatch):
     query, gallery = random_set(40, seed=1), random_set(50, seed=2)
     seen = []
     fill = rank_blocks._fill
-    monkeypatch.setattr(rank_blocks, "_fill", lambda block, *rest: (seen.append(block), fill(block, *rest)))
+    monkeypatch.setattr(rank_blocks, "_fill", lambda block, *rest: seen.append(block) or fill(block, *rest))
     budget = 12 * 6 * 50 + 5 * (4 * 50 + 12 * 6 + 1)  # room for five queries
     rank_matches(query, gallery, memory_gb=budget / 1e9)
     assert [len(block) for block in seen] == [5] * 8
     assert len({block.data_ptr() for block in seen}) == 1
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(("images", "dimensions"), [(9, 2048), (301, 37)])
+def test_rounding_does_not_tell_equal_features_apart(metric, images, dimensions):
+    """A model that returns the same for everybody gets the worst ranks, not those that rounding deals out."""
+    features = torch.randn(1, dimensions).expand(images, -1)
+    people, one = torch.arange(images), torch.ones(images, dtype=torch.int64)
+    ranks = rank_matches(FeatureSet(features, people, one), FeatureSet(features, people, 2 * one), metric=metric)
+    assert [rank.tolist() for rank in ranks] == [[images]] * images
 
 
 def test_bad_arguments():
