@@ -8,7 +8,7 @@ precision. What it leaves out: mixed precision, freezing, the best model, resumi
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 import time
 
 from torch import nn
@@ -16,18 +16,18 @@ from torch import nn
 from fastreid.config import CfgNode
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.engine import default_argument_parser, default_setup, launch, load_config
-from fastreid.engine.parallel import data_parallel
-from fastreid.evaluation import ReidEvaluator, inference_on_dataset, print_csv_format
+from fastreid.engine.parallel import data_parallel, share_buffers
+from fastreid.evaluation import ReidEvaluator, flatten_results_dict, inference_on_dataset, print_csv_format
 from fastreid.modeling import build_model
 from fastreid.solver import build_lr_scheduler, build_optimizer
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
-
-logger = logging.getLogger("fastreid.plain_train_net")
+from fastreid.utils.events import CommonMetricPrinter, EventStorage, EventWriter, JSONWriter
 
 
 def do_test(cfg: CfgNode, model: nn.Module) -> dict[str, dict[str, float]]:
-    """Evaluate on every test set."""
+    """Evaluate on every test set; the results are on rank 0."""
+    share_buffers(model)
     results = {}
     for name in cfg.DATASETS.TESTS:
         loader, num_query = build_reid_test_loader(cfg, dataset_name=name)
@@ -48,39 +48,53 @@ def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
     batch_size = cfg.SOLVER.IMS_PER_BATCH
     iters_per_epoch = len(loader.dataset) // batch_size
     schedule = build_lr_scheduler(cfg, optimizer, iters_per_epoch)
-    checkpointer = Checkpointer(
-        model, cfg.OUTPUT_DIR, save_to_disk=comm.is_main_process(), optimizer=optimizer, **schedule
-    )
+    states = {"optimizer": optimizer, **schedule}
+    writes = {"save_to_disk": comm.is_main_process(), "strict": cfg.MODEL.WEIGHTS_STRICT}
+    checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, **writes, **states)
     start_epoch = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume).get("epoch", -1) + 1
     loader.batch_sampler.sampler.start = start_epoch * iters_per_epoch * batch_size
     model = data_parallel(model)
 
     results: dict[str, dict[str, float]] = {}
     batches = iter(loader)
-    for epoch in range(start_epoch, cfg.SOLVER.MAX_EPOCH):
-        start = time.perf_counter()
-        for iteration in range(epoch * iters_per_epoch, (epoch + 1) * iters_per_epoch):
+    start_iter, max_iter = start_epoch * iters_per_epoch, cfg.SOLVER.MAX_EPOCH * iters_per_epoch
+    writers = build_writers(cfg, max_iter) if comm.is_main_process() else []
+    with EventStorage(start_iter) as storage:
+        for storage.iter in range(start_iter, max_iter):
+            start = time.perf_counter()
+            storage.epoch = epoch = storage.iter // iters_per_epoch
             losses = model(next(batches))
             total = sum(losses.values())
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
-            if iteration < cfg.SOLVER.WARMUP_ITERS:
-                schedule["warmup_sched"].step()
-            if (iteration + 1) % cfg.LOG_PERIOD == 0 or (iteration + 1) % iters_per_epoch == 0:
-                parts = "  ".join(f"{name}: {value.item():.4g}" for name, value in losses.items())
-                rate = optimizer.param_groups[0]["lr"]
-                logger.info("epoch/iter: %d/%d  total_loss: %.4g  %s  lr: %.2e", epoch, iteration, total, parts, rate)
-        schedule["lr_sched"].step()
-        logger.info("epoch %d took %.0f s", epoch, time.perf_counter() - start)
 
-        last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
-        if last or (cfg.TEST.EVAL_PERIOD and (epoch + 1) % cfg.TEST.EVAL_PERIOD == 0):
-            results = do_test(cfg, model)
-            comm.synchronize()
-        if last or (epoch + 1) % cfg.SOLVER.CHECKPOINT_PERIOD == 0:
-            checkpointer.save("model_final" if last else f"model_{epoch:04d}", epoch=epoch)
+            storage.put_scalars(total_loss=total.detach(), **{name: value.detach() for name, value in losses.items()})
+            storage.put_scalar("lr", optimizer.param_groups[0]["lr"], smoothing_hint=False)
+            storage.put_scalar("time", time.perf_counter() - start)
+            if storage.iter < cfg.SOLVER.WARMUP_ITERS:
+                schedule["warmup_sched"].step()
+
+            epoch_ends = (storage.iter + 1) % iters_per_epoch == 0
+            if epoch_ends:
+                schedule["lr_sched"].step()
+                last = epoch + 1 == cfg.SOLVER.MAX_EPOCH
+                if last or (cfg.TEST.EVAL_PERIOD and (epoch + 1) % cfg.TEST.EVAL_PERIOD == 0):
+                    results = do_test(cfg, model)
+                    found = next(iter(results.values())) if len(results) == 1 else results
+                    storage.put_scalars(**flatten_results_dict(found), smoothing_hint=False)
+                if last or (epoch + 1) % cfg.SOLVER.CHECKPOINT_PERIOD == 0:
+                    checkpointer.save("model_final" if last else f"model_{epoch:04d}", epoch=epoch)
+            if epoch_ends or (storage.iter + 1) % cfg.LOG_PERIOD == 0:
+                for writer in writers:
+                    writer.write()
     return results
+
+
+def build_writers(cfg: CfgNode, max_iter: int) -> list[EventWriter]:
+    """Return the log line and, where there is a folder for it, metrics.json."""
+    writers: list[EventWriter] = [CommonMetricPrinter(max_iter)]
+    return [*writers, JSONWriter(os.path.join(cfg.OUTPUT_DIR, "metrics.json"))] if cfg.OUTPUT_DIR else writers
 
 
 def main(args: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -33,7 +33,7 @@ from ..utils.weights import unwrap_model
 from . import hooks
 from .amp import resolve_amp_dtype
 from .checkpoint_state import checkpoint_meta
-from .parallel import data_parallel
+from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
 from .resume import continue_from_v1, restore_run, run_state
 from .setup import default_argument_parser, default_setup, save_config
@@ -203,6 +203,7 @@ class DefaultTrainer(TrainerBase):
         freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
 
         def evaluate() -> dict[str, Any]:
+            share_buffers(self.model)
             self._last_eval_results = self.test(self.cfg, self.model)
             return self._last_eval_results
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 
+import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..utils import comm
 
-__all__ = ["data_parallel"]
+__all__ = ["data_parallel", "share_buffers"]
 
 
 def data_parallel(model: nn.Module) -> nn.Module:
     """Wrap a model so that its gradients are averaged over the ranks; on one process return it as it is.
 
-    Batch-norm statistics stay each rank's own; checkpoints hold rank 0's.
+    Batch-norm statistics are each rank's own during training; see :func:`share_buffers`.
     """
     if comm.get_world_size() == 1:
         return model
@@ -25,3 +26,13 @@ def data_parallel(model: nn.Module) -> nn.Module:
     options = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"
     return DistributedDataParallel(model, device_ids=ids, **{name: False})
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every rank the buffers of rank 0, in place: the batch-norm statistics that a checkpoint holds.
+
+    Every rank must call it before an evaluation, which is spread over them and must be of one model.
+    """
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)

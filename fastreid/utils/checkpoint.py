@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -71,7 +72,7 @@ class Checkpointer:
             return
         data: dict[str, Any] = {"model": self.model.state_dict()}
         data.update({key: thing.state_dict() for key, thing in self.checkpointables.items()})
-        data.update(kwargs)
+        data.update(_plain(kwargs))
         os.makedirs(self.save_dir, exist_ok=True)
         path = os.path.join(self.save_dir, f"{name}.pth")
         logger.info("Saving checkpoint to %s", path)
@@ -194,12 +195,22 @@ def write_atomically(path: str, write: Any) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
-        if os.path.exists(temporary):
-            os.remove(temporary)
         raise OSError(
             f"cannot write {path}: {error}. The file that was there is untouched; "
             "free some space or check the rights of its folder"
         ) from error
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's numbers into Python's, which are read back without trusting the file."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def get_missing_parameters_message(keys: list[str]) -> str:

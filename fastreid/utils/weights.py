@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,8 +81,30 @@ def read_file(path: str) -> Any:
 
 
 def read_state_dict(source: str) -> dict[str, Tensor]:
-    """Read the state dict of a model from a path or a URL; see :func:`read_file` and :func:`state_dict_of`."""
+    """Read the state dict of a model from a path or a URL; see :func:`read_file` and :func:`state_dict_of`.
+
+    A file that is called as published weights are, ``resnet18-5c106cde.pth``, must have the SHA-256 that its name
+    begins to tell, wherever it lies.
+
+    Raises:
+        RuntimeError: also if it has not.
+    """
+    if os.path.isfile(os.path.expanduser(source)):
+        _check_hash(os.path.expanduser(source))
     return state_dict_of(read_file(source), source)
+
+
+def _check_hash(path: str) -> None:
+    named = re.search(r"-([0-9a-f]{8,64})\.\w+$", os.path.basename(path))
+    if named is None:
+        return
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(named[1]):
+        raise RuntimeError(
+            f"{path!r} should have a SHA-256 that begins with {named[1]}, as its name says, but has {digest[:8]}...: "
+            "it is damaged, or another file; get it anew, or give it a name without a hash if it is meant to be used"
+        )
 
 
 def _download(url: str) -> Any:

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from fastreid.engine import DefaultPredictor, DefaultTrainer, HookBase
+from fastreid.engine import DefaultPredictor, DefaultTrainer, HookBase, defaults
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.env import seed_all_rng
 
@@ -46,6 +46,12 @@ def checkpoint(folder, name="model_final"):
 
 def differing(a, b):
     return [key for key in a if not torch.equal(a[key], b[key])]
+
+
+@pytest.fixture(autouse=True)
+def _messages_reach_caplog(monkeypatch):
+    """A trainer sets up the package's logger where nobody has, which keeps the messages from pytest."""
+    monkeypatch.setattr(defaults, "setup_logger", lambda **_: None)
 
 
 @pytest.fixture(scope="module")
