@@ -203,7 +203,6 @@ class DefaultTrainer(TrainerBase):
         freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
 
         def evaluate() -> dict[str, Any]:
-            share_buffers(self.model)
             self._last_eval_results = self.test(self.cfg, self.model)
             return self._last_eval_results
 
@@ -270,6 +269,7 @@ class DefaultTrainer(TrainerBase):
         Returns:
             The results dict of the only set, or one dict per set by name; ``{}`` on the other ranks.
         """
+        share_buffers(model)
         results: dict[str, Any] = {}
         for name in cfg.DATASETS.TESTS:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from .rates import average_precision, cmc, inverse_negative_penalty, warn_unmatc
 
 __all__ = [
     "IdentityIndex",
+    "Rounding",
     "eval_cuhk03",
     "eval_market1501",
     "evaluate_py",
@@ -46,9 +48,9 @@ def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarra
 
 
 def _count_ranks(
-    similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray, tolerance: np.floating | float = 0.0
+    similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray, slack: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    bars = np.sort(matches)[::-1] - tolerance  # (M,), best first; who reaches a bar is ahead of its match
+    bars = np.sort(matches - slack)[::-1]  # (M,), best first; who reaches a bar is ahead of its match
     at_or_above = np.array([np.count_nonzero(similarity >= bar) for bar in bars], dtype=np.int64)
     own = np.sort(np.concatenate((matches, junk)))  # what the counts over the whole row hold beside the others
     own_at_or_above = own.size - np.searchsorted(own, bars, side="left")
@@ -61,6 +63,28 @@ def _require_finite(similarity: np.ndarray, what: str) -> None:
         raise ValueError(
             f"{what} has {bad} of {similarity.size} values that are NaN or infinite; check the features behind it"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """How far rounding may move a similarity that was computed as ``q . g + offset_g``.
+
+    Equal sums that are added up in another order differ by a few steps of the last digit of their terms.
+
+    Args:
+        query_lengths: ``(B,)`` lengths of ``q``.
+        gallery_lengths: ``(G,)`` lengths of ``g``.
+        offset_sizes: ``(G,)`` absolute offsets.
+    """
+
+    query_lengths: np.ndarray
+    gallery_lengths: np.ndarray
+    offset_sizes: np.ndarray
+
+    def slack(self, row: int, places: np.ndarray) -> np.ndarray:
+        """Return it for the similarities of one query to the gallery images at ``places``, ``(M,)``."""
+        terms = self.query_lengths[row] * self.gallery_lengths[places] + self.offset_sizes[places]
+        return 8 * np.finfo(terms.dtype).eps * terms
 
 
 class IdentityIndex:
@@ -102,7 +126,7 @@ def rank_rows(
     index: IdentityIndex,
     *,
     first_query: int = 0,
-    tolerance: np.ndarray | None = None,
+    rounding: Rounding | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of several queries; see :func:`match_ranks`.
 
@@ -112,8 +136,7 @@ def rank_rows(
         q_camids: ``(B,)`` cameras of the queries.
         index: of the G gallery images.
         first_query: number of the first row, for the message of an error.
-        tolerance: ``(B,)`` of the rows' dtype, at least 0: similarities that are no further apart count as equal.
-            ``None``: only equal ones do.
+        rounding: how far apart equal similarities may be; ``None``: only equal ones count as ties.
 
     Returns:
         For each row ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
@@ -126,7 +149,7 @@ def rank_rows(
     for number, (row, pid, camid) in enumerate(queries, start=first_query):
         _require_finite(row, f"the similarity of query {number} to the gallery")
         matches, junk = index.lookup(pid, camid)
-        slack = 0.0 if tolerance is None else tolerance[number - first_query]
+        slack = 0.0 if rounding is None else rounding.slack(number - first_query, matches)
         ranks.append(_count_ranks(row, row[matches], row[junk], slack))
     return ranks
 

@@ -12,13 +12,12 @@ from torch import Tensor
 from ..layers.precision import at_least_float32
 from ..utils.progress import Progress
 from .features import FeatureSet
-from .rank import IdentityIndex, rank_rows
+from .rank import IdentityIndex, Rounding, rank_rows
 from .similarity import METRIC_REGISTRY
 
 __all__ = ["rank_matches"]
 
 _CHUNK = 2048  # gallery images that are made ready for the metric at a time
-_ROUNDING_STEPS = 8  # equal sums that are added up in another order differ by a few steps of their last digit
 
 
 @torch.no_grad()
@@ -61,32 +60,33 @@ def rank_matches(
             part = slice(start, start + rows)
             projected, _ = project(at_least_float32(query.features[part]), origin)  # (B, D)
             similarity = block[: len(projected)]
-            tolerance = _fill(similarity, projected, gallery.features, project, origin)
+            lengths, offsets = _fill(similarity, projected, gallery.features, project, origin)
             pids, camids = query.pids[part].cpu().numpy(), query.camids[part].cpu().numpy()
-            ranks += rank_rows(
-                similarity.cpu().numpy(), pids, camids, index, first_query=start, tolerance=tolerance.cpu().numpy()
-            )
+            rounding = Rounding(projected.norm(dim=1).cpu().numpy(), lengths.cpu().numpy(), offsets.cpu().numpy())
+            ranks += rank_rows(similarity.cpu().numpy(), pids, camids, index, first_query=start, rounding=rounding)
             bar.update(len(projected))
     return ranks
 
 
-def _fill(block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor) -> Tensor:
+def _fill(
+    block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor
+) -> tuple[Tensor, Tensor]:
     """Write the similarities of projected queries ``(B, D)`` to the gallery ``(G, D)`` into ``block`` ``(B, G)``.
 
     Returns:
-        ``(B,)``: by how much rounding may tell apart what is equal, such as the similarities to two equal images.
+        The lengths of the projected gallery features and the sizes of their offsets, ``(G,)`` each.
     """
-    lengths, offsets = block.new_zeros(()), block.new_zeros(())
+    lengths, offsets = block.new_zeros(len(gallery)), block.new_zeros(len(gallery))
     for start in range(0, len(gallery), _CHUNK):
-        chunk, offset = project(at_least_float32(gallery[start : start + _CHUNK]), origin)  # (C, D), (C,)
-        out = block[:, start : start + len(chunk)]  # (B, C)
+        part = slice(start, start + _CHUNK)
+        chunk, offset = project(at_least_float32(gallery[part]), origin)  # (C, D), (C,)
+        out = block[:, part]  # (B, C)
         torch.mm(queries, chunk.t(), out=out)
-        lengths += chunk.norm(dim=1).sum()
+        lengths[part] = chunk.norm(dim=1)
         if offset is not None:
             out += offset
-            offsets += offset.abs().sum()
-    size = queries.norm(dim=1) * lengths + offsets  # (B,), G times the usual size of the terms
-    return _ROUNDING_STEPS * torch.finfo(block.dtype).eps * size / max(len(gallery), 1)
+            offsets[part] = offset.abs()
+    return lengths, offsets
 
 
 def _rows_at_a_time(queries: int, gallery: int, dimensions: int, budget: int) -> int:

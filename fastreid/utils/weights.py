@@ -96,7 +96,7 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
 
 def _check_hash(path: str) -> None:
     named = re.search(r"-([0-9a-f]{8,64})\.\w+$", os.path.basename(path))
-    if named is None:
+    if named is None or named[1].isdigit():  # digits alone may be a date
         return
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -205,7 +205,7 @@ def test_code_inside_a_checkpoint_is_refused_and_not_run(tmp_path, legacy):
     content = {"model": dict(make().state_dict()), "extra": Payload(tmp_path / "owned")}
     path = tmp_path / "evil.pth"
     if legacy:
-        path.write_bytes(pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path)
     with pytest.raises(Exception, match=r"evil\.pth"):

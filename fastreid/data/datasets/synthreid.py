@@ -20,7 +20,7 @@ _CAMERAS = 6
 class SynthReID(FileNameDataset):
     """The built-in benchmark: painted pedestrians seen by 6 cameras, written below the root when first used.
 
-    Needs no download: trying the library out, or testing it, takes half a minute of painting. Names read
+    Needs no download: trying the library out, or testing it, takes about a minute of painting. Names read
     ``{pid}_c{camera}s1_{index}_00.jpg``, as those of Market-1501; identity 0 marks distractors, which stay in the
     gallery. ``attributes.csv`` in its folder tells what every identity looks like. Of the processes of a machine the
     first paints, while the others wait.
