@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..config import CfgNode
+from ..evaluation import inference_context
 
 __all__ = ["checkpoint_meta", "dataset_fingerprint"]
 
@@ -60,11 +61,5 @@ def _embedding_dim(cfg: CfgNode, model: nn.Module) -> int:
     device = next(model.parameters()).device
     height, width = (*cfg.INPUT.SIZE_TEST, *cfg.INPUT.SIZE_TEST)[:2]
     image = torch.full((1, 3, height or 64, width or 64), 127, dtype=torch.uint8, device=device)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            return int(model({"images": image}).shape[1])
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with inference_context(model), torch.no_grad():
+        return int(model({"images": image}).shape[1])
