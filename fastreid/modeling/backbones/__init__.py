@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape, build_backbone
+from .osnet import build_osnet_backbone
 from .resnet import build_resnet_backbone
 
-__all__ = ["BACKBONE_REGISTRY", "Backbone", "FeatureShape", "build_backbone", "build_resnet_backbone"]
+__all__ = [
+    "BACKBONE_REGISTRY",
+    "Backbone",
+    "FeatureShape",
+    "build_backbone",
+    "build_osnet_backbone",
+    "build_resnet_backbone",
+]
