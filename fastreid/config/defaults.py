@@ -72,6 +72,8 @@ _C.MODEL.HEADS.NAME = "EmbeddingHead"
 _C.MODEL.HEADS.NORM = "BN"
 # Classes of the classifier; 0: taken from the training set, or none (a model that only embeds).
 _C.MODEL.HEADS.NUM_CLASSES = 0
+# Width of a fully connected layer, batch norm and ReLU behind the pooling, as torchreid's networks have it; 0: none.
+_C.MODEL.HEADS.FC_DIM = 0
 # Width of a 1x1 convolution before the neck; 0: none, the embedding has FEAT_DIM numbers.
 _C.MODEL.HEADS.EMBEDDING_DIM = 0
 # Batch normalisation between the pooled feature and the classifier (BNNeck).

@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 class EmbeddingHead(nn.Module):
     """Pool, reduce, normalise with a BNNeck, classify.
 
-    The neck (``bottleneck``) is an optional 1 x 1 convolution and an optional batch norm without shift. The embedding
-    is what leaves it; metric losses read the feature before or behind it.
+    ``fc`` is an optional fully connected layer with batch norm and ReLU; with it alone the head is that of torchreid's
+    networks, and embeds as their weights were trained to. The neck (``bottleneck``) is an optional 1 x 1 convolution
+    and an optional batch norm without shift. The embedding is what leaves it; metric losses read the feature before
+    or behind it.
 
     Source: Luo et al., "Bag of Tricks and a Strong Baseline for Deep Person Re-identification", CVPRW 2019,
     arXiv:1903.07071, "BNNeck".
@@ -39,6 +41,7 @@ class EmbeddingHead(nn.Module):
         margin: in the unit of ``cls_type``.
         with_bnneck: put the batch norm into the neck.
         norm_type: which norm that is, see :func:`~fastreid.layers.get_norm`.
+        fc_dim: width of ``fc``; 0: none. Metric losses then read what leaves it as the feature before the neck.
 
     Raises:
         KeyError: for an unknown ``neck_feat``, ``pool_type``, ``cls_type`` or ``norm_type``.
@@ -61,12 +64,12 @@ class EmbeddingHead(nn.Module):
         margin: float,
         with_bnneck: bool,
         norm_type: str,
+        fc_dim: int = 0,
     ) -> None:
         super().__init__()
-        if num_classes < 0 or embedding_dim < 0:
-            raise ValueError(
-                f"MODEL.HEADS.NUM_CLASSES and EMBEDDING_DIM must be >= 0, got {num_classes} and {embedding_dim}"
-            )
+        for key, value in (("NUM_CLASSES", num_classes), ("EMBEDDING_DIM", embedding_dim), ("FC_DIM", fc_dim)):
+            if value < 0:
+                raise ValueError(f"MODEL.HEADS.{key} must be >= 0, got {value}")
         if neck_feat not in ("before", "after"):
             raise KeyError(f"MODEL.HEADS.NECK_FEAT is {neck_feat!r}, but must be 'before' or 'after' (the neck)")
         self.neck_feat = neck_feat
@@ -74,6 +77,10 @@ class EmbeddingHead(nn.Module):
         self.pool_type = pool_type
         self.with_bnneck = with_bnneck
         self.pool_layer = POOLING_REGISTRY.get(pool_type)()
+        self.fc: nn.Sequential | None = None
+        if fc_dim > 0:
+            self.fc = nn.Sequential(nn.Linear(feat_dim, fc_dim), nn.BatchNorm1d(fc_dim), nn.ReLU(inplace=True))
+            feat_dim = fc_dim
 
         neck: list[nn.Module] = []
         if embedding_dim > 0:
@@ -90,7 +97,9 @@ class EmbeddingHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Fill the neck and the classifier at random."""
+        """Fill the fully connected layer, the neck and the classifier at random."""
+        if self.fc is not None:
+            self.fc.apply(weights_init_kaiming)
         self.bottleneck.apply(weights_init_kaiming)
         if self.num_classes > 0:
             nn.init.normal_(self.weight, std=0.01)
@@ -110,6 +119,7 @@ class EmbeddingHead(nn.Module):
             "margin": node.MARGIN,
             "with_bnneck": node.WITH_BNNECK,
             "norm_type": node.NORM,
+            "fc_dim": node.FC_DIM,
         }
 
     def forward(self, features: Tensor, targets: Tensor | None = None) -> Tensor | dict[str, Tensor]:
@@ -134,6 +144,8 @@ class EmbeddingHead(nn.Module):
                 f"MODEL.HEADS.POOL_LAYER {self.pool_type} leaves a map of {tuple(pooled.shape[2:])}, but the head "
                 "needs one vector per image; use GlobalAvgPool or another pooling"
             )
+        if self.fc is not None:
+            pooled = self.fc(pooled.flatten(1))[:, :, None, None]  # (N, fc_dim, 1, 1)
         embedding = self.bottleneck(pooled).flatten(1)  # (N, D)
         if not self.training:
             return embedding

@@ -12,6 +12,7 @@ from ..backbones.build import build_backbone
 from ..heads.build import build_heads
 from ..losses.accuracy import log_accuracy
 from ..losses.build import loss_arguments, losses_from_arguments
+from .bare_network import adopt_bare_network
 from .build import META_ARCH_REGISTRY, check_feature_dim
 
 __all__ = ["Baseline"]
@@ -160,7 +161,12 @@ class Baseline(nn.Module):
         return losses
 
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """Take out the pixel statistics that older releases saved, in place; warn if they are not the config's."""
+        """Make keys of other origin this model's, in place.
+
+        Those of a bare network are renamed, see :func:`~.bare_network.adopt_bare_network`. The pixel statistics that
+        older releases saved are taken out, with a warning if they are not the config's.
+        """
+        adopt_bare_network(state_dict, prefix, self.backbone, self.heads)
         for name in ("pixel_mean", "pixel_std"):
             stored = state_dict.pop(f"{prefix}{name}", None)
             own = getattr(self, name)

@@ -51,6 +51,24 @@ def test_names_and_shapes_of_the_neck():
     assert "pool_layer.p" in head(pool_type="GeneralizedMeanPoolingP").state_dict()
 
 
+def test_a_fully_connected_layer_comes_before_the_neck():
+    net = head(fc_dim=5).eval()
+    assert net.weight.shape == (C, 5)
+    assert net.bottleneck[0].running_var.shape == (5,)
+    maps = feature_map()
+    linear, norm = net.fc[0], net.fc[1]
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    reduced = maps.mean(dim=(2, 3)) @ linear.weight.T + linear.bias
+    expected = F.relu((reduced - norm.running_mean) / (norm.running_var + norm.eps).sqrt())
+    neck = (1 + net.bottleneck[0].eps) ** 0.5
+    torch.testing.assert_close(net(maps), expected / neck)
+
+    outputs = head(fc_dim=5, neck_feat="before").train()(maps, TARGETS)
+    assert outputs["features"].shape == (4, 5)
+    assert outputs["features"].min() >= 0
+
+
 def test_the_neck_has_no_shift_to_learn():
     neck = head().bottleneck[0]
     assert neck.weight.requires_grad
