@@ -195,8 +195,9 @@ _C.SOLVER = CN()
 # Mixed precision. DTYPE: auto (float16 on CUDA, bfloat16 on CPUs that have it, otherwise off) | float16 | bfloat16.
 _C.SOLVER.AMP = CN({"ENABLED": False})
 _C.SOLVER.AMP.DTYPE = "auto"
-# SGD, or the name of any optimizer of torch.optim.
+# The name of any optimizer of torch.optim, or Lamb; OPT_ARGS: more arguments of it, e.g. betas: [0.9, 0.95].
 _C.SOLVER.OPT = "Adam"
+_C.SOLVER.OPT_ARGS = CN(new_allowed=True)
 _C.SOLVER.MAX_EPOCH = 120
 _C.SOLVER.BASE_LR = 3e-4
 # Learning-rate factors of the parameters of the head, and of biases.
@@ -209,8 +210,10 @@ _C.SOLVER.NESTEROV = False
 _C.SOLVER.WEIGHT_DECAY = 0.0005
 _C.SOLVER.WEIGHT_DECAY_NORM = 0.0005
 _C.SOLVER.WEIGHT_DECAY_BIAS = 0.0005
-# MultiStepLR (factor GAMMA from each epoch of STEPS on) | CosineAnnealingLR (down to ETA_MIN_LR).
+# MultiStepLR (factor GAMMA from each epoch of STEPS on) | CosineAnnealingLR (down to ETA_MIN_LR) | another name of
+# torch.optim.lr_scheduler, with its arguments (lengths in epochs) in SCHED_ARGS: ExponentialLR | PolynomialLR | ...
 _C.SOLVER.SCHED = "MultiStepLR"
+_C.SOLVER.SCHED_ARGS = CN(new_allowed=True)
 # Epochs before the schedule may lower the rate.
 _C.SOLVER.DELAY_EPOCHS = 0
 _C.SOLVER.GAMMA = 0.1
@@ -226,7 +229,8 @@ _C.SOLVER.FREEZE_ITERS = 0
 _C.SOLVER.CHECKPOINT_PERIOD = 20
 # Images of one iteration, over all processes.
 _C.SOLVER.IMS_PER_BATCH = 64
-# Clip each parameter's gradient. TYPE: norm (NORM_TYPE-norm at most CLIP_VALUE) | value (numbers within +-CLIP_VALUE).
+# Clip gradients. TYPE: norm (each parameter's NORM_TYPE-norm at most CLIP_VALUE) | full_norm (that of all parameters
+# together) | value (numbers within +-CLIP_VALUE).
 _C.SOLVER.CLIP_GRADIENTS = CN({"ENABLED": False})
 _C.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "norm"
 _C.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 5.0
@@ -257,7 +261,7 @@ _C.TEST.RERANK = CN({"ENABLED": False})
 _C.TEST.RERANK.K1 = 20
 _C.TEST.RERANK.K2 = 6
 _C.TEST.RERANK.LAMBDA = 0.3
-# Recompute batch-norm statistics over NUM_ITER batches of DATASET after the last epoch.
+# Recompute batch-norm statistics over NUM_ITER training batches of DATASET after the last epoch.
 _C.TEST.PRECISE_BN = CN({"ENABLED": False})
 _C.TEST.PRECISE_BN.DATASET = "Market1501"
 _C.TEST.PRECISE_BN.NUM_ITER = 300

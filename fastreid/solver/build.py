@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
@@ -11,10 +12,12 @@ from torch.optim import Optimizer
 
 from ..config import CfgNode
 from ..utils.registry import Registry
+from .arguments import call_with_arguments
 from .freeze import maybe_add_freeze_layer
 from .gradient_clipping import GradientClipType, maybe_add_gradient_clipping
 from .lr_scheduler import LR_SCHEDULER_REGISTRY, WarmupLR
 from .param_groups import get_default_optimizer_params, merge_param_groups
+from .torch_schedules import UNSUITED_SCHEDULES
 
 __all__ = [
     "OPTIMIZER_REGISTRY",
@@ -31,8 +34,12 @@ logger = logging.getLogger(__name__)
 OPTIMIZER_REGISTRY = Registry("SOLVER.OPT")
 """Classes of optimizers, called as ``Cls(groups, lr=...)``; each group has its own ``lr`` and ``weight_decay``."""
 
-# Theirs is another contract: LBFGS wants one group and a closure, SparseAdam sparse gradients.
-_UNSUITED = ("LBFGS", "SparseAdam")
+# Theirs is another contract.
+_UNSUITED = {
+    "LBFGS": "wants a single group of parameters and a closure",
+    "Muon": "updates matrices only, and networks for images have convolutions and biases",
+    "SparseAdam": "wants sparse gradients",
+}
 
 for _name, _class in sorted(vars(torch.optim).items()):
     if (
@@ -43,7 +50,7 @@ for _name, _class in sorted(vars(torch.optim).items()):
     ):
         OPTIMIZER_REGISTRY.register(_class)
 
-# Arguments beyond lr that come from SOLVER; of all others the optimizer's own defaults hold.
+# Arguments that have a key of their own in SOLVER; the others come from SOLVER.OPT_ARGS.
 _ARGUMENTS: dict[str, dict[str, str]] = {"SGD": {"momentum": "MOMENTUM", "nesterov": "NESTEROV"}}
 
 
@@ -63,10 +70,12 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, contiguous: bool = True) -> 
 
     Raises:
         KeyError: if there is no optimizer of that name.
-        ValueError: if a number is out of its range, a pattern of ``MODEL.FREEZE_LAYERS`` matches nothing, or the model
-            has nothing to train.
+        ValueError: if the optimizer cannot work here, does not take what ``SOLVER.OPT_ARGS`` gives it, a number is out
+            of its range, a pattern of ``MODEL.FREEZE_LAYERS`` matches nothing, or the model has nothing to train.
     """
     solver = cfg.SOLVER
+    if solver.OPT in _UNSUITED and solver.OPT not in OPTIMIZER_REGISTRY:
+        raise ValueError(f"SOLVER.OPT is {solver.OPT!r}, which {_UNSUITED[solver.OPT]}; take AdamW or SGD")
     optimizer_class = maybe_add_gradient_clipping(cfg, OPTIMIZER_REGISTRY.get(solver.OPT))
     _check_rates(solver)
     groups = merge_param_groups(
@@ -83,8 +92,12 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, contiguous: bool = True) -> 
     )
     if not groups:
         raise ValueError(f"{type(model).__name__} has no parameter that needs a gradient; there is nothing to train")
-    arguments = {argument: solver[key] for argument, key in _ARGUMENTS.get(solver.OPT, {}).items()}
-    optimizer = optimizer_class(groups, lr=solver.BASE_LR, **arguments)
+    own = {argument: solver[key] for argument, key in _ARGUMENTS.get(solver.OPT, {}).items()}
+    if "weight_decay" in inspect.signature(optimizer_class).parameters:
+        own["weight_decay"] = solver.WEIGHT_DECAY
+    optimizer = call_with_arguments(
+        "SOLVER.OPT_ARGS", solver.OPT_ARGS, optimizer_class, groups, lr=solver.BASE_LR, **own
+    )
     if "weight_decay" not in optimizer.defaults and any(group["weight_decay"] for group in groups):
         logger.warning("SOLVER.OPT %s knows no weight decay; SOLVER.WEIGHT_DECAY* have no effect", solver.OPT)
     return optimizer, None
@@ -113,7 +126,8 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: Optimizer, iters_per_epoch: int)
     """Build the schedule by epochs and the warm-up by iterations.
 
     Args:
-        cfg: ``SOLVER.SCHED``, ``WARMUP_*``, ``DELAY_EPOCHS``, ``MAX_EPOCH`` and what the schedule itself reads.
+        cfg: ``SOLVER.SCHED``, ``WARMUP_*``, ``DELAY_EPOCHS``, ``MAX_EPOCH`` and what the schedule itself reads
+            (``SCHED_ARGS``, or the older keys of ``MultiStepLR`` and ``CosineAnnealingLR``).
         optimizer: whose rates move; they are those of iteration 0 afterwards.
         iters_per_epoch: >= 1.
 
@@ -123,9 +137,15 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: Optimizer, iters_per_epoch: int)
 
     Raises:
         KeyError: if there is no schedule of that name.
-        ValueError: if a number is out of its range.
+        ValueError: if the schedule cannot work here, does not take what ``SOLVER.SCHED_ARGS`` gives it, or a number is
+            out of its range.
     """
     solver = cfg.SOLVER
+    if solver.SCHED in UNSUITED_SCHEDULES and solver.SCHED not in LR_SCHEDULER_REGISTRY:
+        raise ValueError(
+            f"SOLVER.SCHED is {solver.SCHED!r}, which {UNSUITED_SCHEDULES[solver.SCHED]}; take one of "
+            f"{', '.join(sorted(LR_SCHEDULER_REGISTRY))}, or register your own in a file named in CUSTOM_IMPORTS"
+        )
     if iters_per_epoch < 1:
         raise ValueError(
             f"iters_per_epoch must be >= 1, got {iters_per_epoch}; "

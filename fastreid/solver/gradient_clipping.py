@@ -20,13 +20,15 @@ class GradientClipType(Enum):
 
     VALUE = "value"
     NORM = "norm"
+    FULL_NORM = "full_norm"
 
 
 def maybe_add_gradient_clipping(cfg: CfgNode, optimizer: type[Optimizer]) -> type[Optimizer]:
     """Return a class of optimizer that clips gradients before each update, if ``SOLVER.CLIP_GRADIENTS`` asks for it.
 
-    Each parameter tensor is clipped by itself: with ``norm`` its gradient is scaled down to a ``NORM_TYPE``-norm of at
-    most ``CLIP_VALUE``, with ``value`` each number of it is moved into ``[-CLIP_VALUE, CLIP_VALUE]``.
+    With ``value`` each number of a gradient is moved into ``[-CLIP_VALUE, CLIP_VALUE]``. With ``norm`` the gradient of
+    each parameter tensor by itself is scaled down to a ``NORM_TYPE``-norm of at most ``CLIP_VALUE``; with ``full_norm``
+    all gradients together are, by one factor, so that the direction of the update stays.
 
     Args:
         cfg: ``SOLVER.CLIP_GRADIENTS``.
@@ -43,24 +45,22 @@ def maybe_add_gradient_clipping(cfg: CfgNode, optimizer: type[Optimizer]) -> typ
         return optimizer
     clip = _clipper(options.CLIP_TYPE, options.CLIP_VALUE, options.NORM_TYPE)
 
-    def clip_each_parameter(instance: Optimizer) -> None:
-        for group in instance.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    clip(parameter)
+    def clip_gradients(instance: Optimizer) -> None:
+        clip([parameter for group in instance.param_groups for parameter in group["params"]])
 
-    return with_gradient_rule(optimizer, clip_each_parameter, name="WithGradientClip")
+    return with_gradient_rule(optimizer, clip_gradients, name="WithGradientClip")
 
 
-def _clipper(clip_type: str, limit: float, norm_type: float) -> Callable[[Tensor], object]:
+def _clipper(clip_type: str, limit: float, norm_type: float) -> Callable[[list[Tensor]], object]:
     known = [kind.value for kind in GradientClipType]
     if clip_type not in known:
         raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE must be one of {', '.join(known)}, got {clip_type!r}")
     for key, value in (("CLIP_VALUE", limit), ("NORM_TYPE", norm_type)):
         if not value > 0:
             raise ValueError(f"SOLVER.CLIP_GRADIENTS.{key} must be > 0, got {value}")
-    clippers = {
-        GradientClipType.VALUE: lambda parameter: clip_grad_value_(parameter, limit),
-        GradientClipType.NORM: lambda parameter: clip_grad_norm_(parameter, limit, norm_type),
+    clippers = {  # a parameter without a gradient is left out by torch
+        GradientClipType.VALUE: lambda parameters: clip_grad_value_(parameters, limit),
+        GradientClipType.NORM: lambda parameters: [clip_grad_norm_(one, limit, norm_type) for one in parameters],
+        GradientClipType.FULL_NORM: lambda parameters: clip_grad_norm_(parameters, limit, norm_type),
     }
     return clippers[GradientClipType(clip_type)]

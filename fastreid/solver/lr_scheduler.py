@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ..config import CfgNode, configurable
 from ..utils.registry import Registry
 
-__all__ = ["LR_SCHEDULER_REGISTRY", "CosineAnnealingLR", "MultiStepLR", "WarmupLR"]
+__all__ = ["LR_SCHEDULER_REGISTRY", "CosineAnnealingLR", "MultiStepLR", "PlainState", "WarmupLR"]
 
 LR_SCHEDULER_REGISTRY = Registry("SOLVER.SCHED")
 """Schedules by epochs.
@@ -24,7 +24,7 @@ moves the rate while the warm-up lasts must multiply the rate that it finds, for
 """
 
 
-class _PlainState(LRScheduler):
+class PlainState(LRScheduler):
     """A scheduler whose state is its position alone, in plain numbers; what it does comes from the config."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class _PlainState(LRScheduler):
 
 
 @LR_SCHEDULER_REGISTRY.register()
-class MultiStepLR(_PlainState):
+class MultiStepLR(PlainState):
     """Multiply every rate by ``gamma`` at each milestone.
 
     A milestone is a number of finished epochs: with milestone 40 the epochs 0 to 39 have the old rate.
@@ -89,6 +89,7 @@ class MultiStepLR(_PlainState):
     @classmethod
     def from_config(cls, cfg: CfgNode, optimizer: Optimizer, iters_per_epoch: int) -> dict[str, Any]:
         """Read ``SOLVER.STEPS`` and ``GAMMA``; no milestone is before ``DELAY_EPOCHS``."""
+        _takes_no_arguments(cfg.SOLVER, "STEPS and SOLVER.GAMMA")
         steps = list(cfg.SOLVER.STEPS)
         if any(later <= earlier for earlier, later in zip(steps, steps[1:])):
             raise ValueError(f"SOLVER.STEPS must ascend, got {steps}; write each epoch once, in order")
@@ -104,7 +105,7 @@ class MultiStepLR(_PlainState):
 
 
 @LR_SCHEDULER_REGISTRY.register()
-class CosineAnnealingLR(_PlainState):
+class CosineAnnealingLR(PlainState):
     """Let every rate fall along half a cosine, from its base to ``eta_min``, and stay there.
 
     With ``t = finished epochs - start``: for ``t <= 0`` the rates are left alone, then each is
@@ -142,6 +143,7 @@ class CosineAnnealingLR(_PlainState):
     def from_config(cls, cfg: CfgNode, optimizer: Optimizer, iters_per_epoch: int) -> dict[str, Any]:
         """Read ``SOLVER.MAX_EPOCH`` and ``ETA_MIN_LR``; the fall waits for ``WARMUP_ITERS`` and ``DELAY_EPOCHS``."""
         solver = cfg.SOLVER
+        _takes_no_arguments(solver, "ETA_MIN_LR and SOLVER.MAX_EPOCH")
         if solver.ETA_MIN_LR > solver.BASE_LR:
             raise ValueError(
                 f"SOLVER.ETA_MIN_LR is {solver.ETA_MIN_LR}, above SOLVER.BASE_LR {solver.BASE_LR}; "
@@ -166,6 +168,14 @@ class CosineAnnealingLR(_PlainState):
         return [floor + (base - floor) * weight for floor, base in zip(floors, self.base_lrs)]
 
 
+def _takes_no_arguments(solver: CfgNode, keys: str) -> None:
+    if solver.SCHED_ARGS:
+        raise ValueError(
+            f"SOLVER.SCHED_ARGS is {dict(solver.SCHED_ARGS)}, but {solver.SCHED} takes its numbers from SOLVER.{keys}; "
+            "set those, and leave SCHED_ARGS empty"
+        )
+
+
 def _linear(start: float, progress: float) -> float:
     return start * (1 - progress) + progress
 
@@ -185,7 +195,7 @@ _WARMUP_METHODS: dict[str, Callable[[float, float], float]] = {
 }
 
 
-class WarmupLR(_PlainState):
+class WarmupLR(PlainState):
     """Raise every rate from ``warmup_factor`` times its value to the value itself, by iterations.
 
     After ``t`` of ``T = warmup_iters`` steps the rates carry the factor ``f(t)``: ``linear`` is

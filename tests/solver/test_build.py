@@ -85,7 +85,7 @@ def test_contiguous_changes_nothing(contiguous):
     assert {name: parameter.data_ptr() for name, parameter in model.named_parameters()} == pointers
 
 
-@pytest.mark.parametrize("name", sorted(set(OPTIMIZER_REGISTRY) - {"Muon"}))
+@pytest.mark.parametrize("name", sorted(OPTIMIZER_REGISTRY))
 def test_every_optimizer_trains_every_parameter(name):
     """Also after gradients are set to None, which once made training do nothing."""
     model = Model()
@@ -94,6 +94,49 @@ def test_every_optimizer_trains_every_parameter(name):
     for _ in range(3):
         train_once(model, optimizer)
     assert all(not torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, found in sorted(vars(torch.optim).items())
+        if isinstance(found, type) and issubclass(found, torch.optim.Optimizer) and name != "Optimizer"
+    ],
+)
+def test_every_optimizer_of_torch_is_there_or_says_why_not(name):
+    if name not in OPTIMIZER_REGISTRY:
+        with pytest.raises(ValueError, match=rf"SOLVER\.OPT is '{name}', which .*; take AdamW or SGD"):
+            build_optimizer(solver(OPT=name), Model())
+    else:
+        assert type(build_optimizer(solver(OPT=name), Model())[0]) is getattr(torch.optim, name)
+
+
+def test_more_arguments_come_from_opt_args():
+    cfg = solver(OPT="AdamW")
+    cfg.merge_from_list(["SOLVER.OPT_ARGS.betas", "(0.8, 0.95)", "SOLVER.OPT_ARGS", {"amsgrad": True, "eps": "1e-7"}])
+    optimizer, _ = build_optimizer(cfg, Model())
+    for group in optimizer.param_groups:
+        assert (group["betas"], group["amsgrad"], group["eps"]) == ((0.8, 0.95), True, 1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("Adam", {"beta": 0.9}, r"SOLVER\.OPT_ARGS has 'beta' \(0\.9\), but Adam has no .* Did you mean 'betas'\?"),
+        ("Adam", {"lr": 0.1}, r"SOLVER\.OPT_ARGS has 'lr' \(0\.1\), but the library gives it itself"),
+        ("Adam", {"weight_decay": 0.1}, r"'weight_decay' \(0\.1\), but the library gives it itself"),
+        ("Adam", {"params": []}, r"'params' \(\[\]\), but the library gives it itself"),
+        ("SGD", {"momentum": 0.1}, r"'momentum' \(0\.1\), but the library gives it itself"),
+        ("Adam", {"betas": (2.0, 0.9)}, r"Adam refuses SOLVER\.OPT_ARGS \{'betas': \(2\.0, 0\.9\)\}: Invalid beta"),
+        ("Lamb", {"eps": 0.0}, r"Lamb refuses SOLVER\.OPT_ARGS \{'eps': 0\.0\}: eps must be > 0, got 0"),
+    ],
+)
+def test_a_wrong_argument_is_named(name, arguments, message):
+    cfg = solver(OPT=name)
+    cfg.merge_from_list(["SOLVER.OPT_ARGS", arguments])
+    with pytest.raises(ValueError, match=message):
+        build_optimizer(cfg, Model())
 
 
 def test_equal_groups_update_like_one_group_per_parameter():

@@ -46,6 +46,19 @@ def test_each_parameter_is_clipped_by_itself(kind, norm):
     assert unused.item() == 1
 
 
+@pytest.mark.parametrize(("limit", "norm"), [(2.5, 2.0), (2.5, 1.0), (2.5, float("inf")), (1e3, 2.0)])
+def test_all_gradients_together_keep_their_direction(limit, norm):
+    gradients = [[3.0, -4.0], [0.1, 0.2, -0.3], [30.0]]
+    tensors = parameters(gradients)
+    unused = nn.Parameter(torch.ones(1))  # without a gradient
+    cls = maybe_add_gradient_clipping(clipping("full_norm", limit, norm), torch.optim.SGD)
+    cls([{"params": tensors[:2]}, {"params": [unused, tensors[2]]}], lr=1.0).step()
+    expected = clipped_as_loops([number for gradient in gradients for number in gradient], "norm", limit, norm)
+    found = [-number for parameter in tensors for number in parameter.tolist()]
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert unused.item() == 1
+
+
 def test_a_closure_is_clipped_after_it_has_computed_the_gradients():
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = maybe_add_gradient_clipping(clipping("value", 0.5), torch.optim.SGD)([parameter], lr=1.0)
@@ -75,13 +88,13 @@ def test_the_subclass_is_an_optimizer_with_schedules_and_states():
 
 
 def test_types():
-    assert {kind.value for kind in GradientClipType} == {"norm", "value"}
+    assert {kind.value for kind in GradientClipType} == {"norm", "full_norm", "value"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("norms", 1.0), r"CLIP_GRADIENTS\.CLIP_TYPE must be one of value, norm, got 'norms'"),
+        (("norms", 1.0), r"CLIP_GRADIENTS\.CLIP_TYPE must be one of value, norm, full_norm, got 'norms'"),
         (("norm", 0.0), r"CLIP_GRADIENTS\.CLIP_VALUE must be > 0, got 0"),
         (("norm", 1.0, -1.0), r"CLIP_GRADIENTS\.NORM_TYPE must be > 0, got -1"),
     ],
