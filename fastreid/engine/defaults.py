@@ -196,10 +196,6 @@ class DefaultTrainer(TrainerBase):
     def build_hooks(self) -> list[HookBase | None]:
         """Return the hooks, in their order; see ``engine/hooks/__init__.py`` for why it is this one."""
         cfg = self.cfg
-        if cfg.TEST.PRECISE_BN.ENABLED:
-            raise ValueError(
-                "TEST.PRECISE_BN.ENABLED is True, but this version has no precise batch norm; set it to False"
-            )
         freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
 
         def evaluate() -> dict[str, Any]:
@@ -210,12 +206,27 @@ class DefaultTrainer(TrainerBase):
             hooks.IterationTimer(),
             hooks.LRScheduler(self.optimizer, self.scheduler),
             hooks.LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if freeze else None,
+            self._build_precise_bn() if cfg.TEST.PRECISE_BN.ENABLED else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
             hooks.BestCheckpointer(self.checkpointer),
             hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD),
             hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD) if comm.is_main_process() else None,
             hooks.ProgressLine() if comm.is_main_process() else None,
         ]
+
+    def _build_precise_bn(self) -> HookBase:
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        options = cfg.TEST.PRECISE_BN
+        if options.DATASET not in cfg.DATASETS.NAMES:
+            logger.warning(
+                "TEST.PRECISE_BN.DATASET %s is not in DATASETS.NAMES %s: the statistics will not be those of training",
+                options.DATASET,
+                tuple(cfg.DATASETS.NAMES),
+            )
+        cfg.DATASETS.NAMES = (options.DATASET,)
+        cfg.DATALOADER.NUM_WORKERS = 0  # they would wait through the whole run
+        return hooks.PreciseBN(self.model, self.build_train_loader(cfg), options.NUM_ITER)
 
     def build_writers(self) -> list[EventWriter]:
         """Return the writers: the log line, ``metrics.json``, and TensorBoard where it is installed."""

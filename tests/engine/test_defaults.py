@@ -236,9 +236,32 @@ def test_an_evaluator_that_is_not_there_is_left_out(market, tmp_path, caplog):
     assert "No evaluator for Market1501" in caplog.text
 
 
-def test_what_this_version_lacks_is_refused(market, tmp_path):
-    with pytest.raises(ValueError, match=r"TEST\.PRECISE_BN\.ENABLED is True, but this version"):
-        DefaultTrainer(tiny_cfg(market, tmp_path, "TEST.PRECISE_BN.ENABLED", True))
+def test_precise_batch_norm_changes_the_statistics_of_the_last_model_and_nothing_else(market, tmp_path, caplog):
+    def final(name, *options):
+        trainer, _ = train(tiny_cfg(market, tmp_path / name, "SOLVER.MAX_EPOCH", 1, *options))
+        return checkpoint(tmp_path / name)["model"], trainer
+
+    plain, _ = final("plain")
+    caplog.set_level("INFO")
+    precise, trainer = final("precise", "TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.NUM_ITER", 5)
+    assert set(differing(plain, precise)) == {
+        f"{norm}.running_{what}" for norm in ("backbone.conv.1", "heads.bottleneck.0") for what in ("mean", "var")
+    }
+    assert "Computing the statistics of 2 batch norms over 5 batches" in caplog.text
+    assert "is not in DATASETS.NAMES" not in caplog.text
+    # the stored statistics are those that the model was evaluated with
+    order = [record.message for record in caplog.records]
+    assert order.index("Computing the statistics of 2 batch norms over 5 batches") < next(
+        index for index, message in enumerate(order) if message.startswith("Start inference")
+    )
+    assert trainer.model.training
+
+
+def test_precise_batch_norm_of_another_dataset_is_said(market, tmp_path, caplog):
+    options = ("TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.DATASET", "Elsewhere")
+    with pytest.raises(KeyError, match="no 'Elsewhere'"):
+        DefaultTrainer(tiny_cfg(market, tmp_path, *options))
+    assert "TEST.PRECISE_BN.DATASET Elsewhere is not in DATASETS.NAMES ('Market1501',)" in caplog.text
 
 
 def test_the_callers_config_is_not_changed(market, tmp_path):

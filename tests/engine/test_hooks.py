@@ -188,3 +188,52 @@ def test_every_result_reaches_the_file_also_the_last_one(tmp_path):
 def test_the_progress_line_is_silent_in_a_pipe(capsys):
     run([hooks.ProgressLine()], epochs=1)
     assert capsys.readouterr().err == ""
+
+
+def test_precise_bn_comes_once_after_the_last_epoch():
+    trainer, seen = Toy(), []
+
+    class Recorder(hooks.PreciseBN):
+        def update_stats(self):
+            seen.append((self.trainer.epoch, self.trainer.iter))
+
+    run([Recorder(trainer.model, [], 5)], trainer=trainer)
+    assert seen == [(2, 8)]
+    with pytest.raises(ValueError, match=r"TEST\.PRECISE_BN\.NUM_ITER\) must be >= 1, got 0"):
+        hooks.PreciseBN(trainer.model, [], 0)
+
+
+def test_precise_bn_gives_the_statistics_of_its_batches():
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    batches = [torch.randn(4, 2) for _ in range(3)]
+    hooks.PreciseBN(model, batches, 3).update_stats()
+    torch.testing.assert_close(model[0].running_mean, torch.cat(batches).mean(0))
+
+
+def test_precise_bn_of_a_model_without_batch_norm_is_said(caplog):
+    hooks.PreciseBN(nn.Linear(2, 2), [], 5).update_stats()
+    assert "No precise batch norm" in caplog.text
+    assert hooks.get_bn_modules(nn.Linear(2, 2)) == []
+
+
+def test_profiler_writes_a_trace_of_the_iterations_that_are_wanted(tmp_path):
+    run([hooks.AutogradProfiler(lambda trainer: trainer.iter in (1, 4), str(tmp_path / "new"), use_cuda=False)])
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "profiler-trace-iter1.json",
+        "profiler-trace-iter4.json",
+    ]
+    trace = json.loads((tmp_path / "new" / "profiler-trace-iter1.json").read_text())
+    assert any("aten::addmm" in str(event.get("name")) for event in trace["traceEvents"])
+
+
+def test_profiler_stops_after_an_error(tmp_path):
+    class Fails(Toy):
+        def run_step(self):
+            raise RuntimeError("no")
+
+    hook = hooks.AutogradProfiler(lambda trainer: True, str(tmp_path))
+    with pytest.raises(RuntimeError, match="no"):
+        run([hook], trainer=Fails())
+    with torch.profiler.profile():  # another one can start
+        torch.ones(1)
+    assert list(tmp_path.iterdir()) == []

@@ -1,23 +1,28 @@
 """What happens around the iterations of training: one hook, one file.
 
 The order in which ``DefaultTrainer`` registers them, and why: ``IterationTimer`` first, so that it times the
-step alone; ``LRScheduler``; ``LayerFreeze``; ``EvalHook`` before ``BestCheckpointer`` and ``PeriodicCheckpointer``,
-which store its numbers; ``PeriodicWriter`` and ``ProgressLine`` last, because they report what the others recorded.
+step alone; ``LRScheduler``; ``LayerFreeze``; ``PreciseBN`` before what evaluates and stores the model; ``EvalHook``
+before ``BestCheckpointer`` and ``PeriodicCheckpointer``, which store its numbers; ``PeriodicWriter`` and
+``ProgressLine`` last, because they report what the others recorded.
 """
 
 from __future__ import annotations
 
 from ...evaluation.testing import flatten_results_dict
+from ...layers.precise_bn import get_bn_modules
 from .callback import CallbackHook
 from .checkpoint import BestCheckpointer, PeriodicCheckpointer
 from .eval import EvalHook
 from .freeze import LayerFreeze
 from .lr import LRScheduler
+from .precise_bn import PreciseBN
+from .profiler import AutogradProfiler
 from .progress_line import ProgressLine
 from .timer import IterationTimer
 from .writer import PeriodicWriter
 
 __all__ = [
+    "AutogradProfiler",
     "BestCheckpointer",
     "CallbackHook",
     "EvalHook",
@@ -26,6 +31,8 @@ __all__ = [
     "LayerFreeze",
     "PeriodicCheckpointer",
     "PeriodicWriter",
+    "PreciseBN",
     "ProgressLine",
     "flatten_results_dict",
+    "get_bn_modules",
 ]
