@@ -146,8 +146,9 @@ def test_the_comparison_notices_a_difference(ours, fits):
     assert _fits(_parameters("(a, b=1, *, c='x', **kw)"), _parameters(ours)) is fits
 
 
-def test_losses_give_the_function_or_the_module_as_v13_did():
+@pytest.mark.parametrize("name", ["triplet_loss", "focal_loss"])
+def test_losses_give_the_function_or_the_module_as_v13_did(name):
     losses = importlib.import_module("fastreid.modeling.losses")
-    module = importlib.import_module("fastreid.modeling.losses.triplet_loss")
-    assert inspect.isfunction(losses.triplet_loss)
-    assert module.triplet_loss is losses.triplet_loss
+    module = importlib.import_module(f"fastreid.modeling.losses.{name}")
+    assert inspect.isfunction(getattr(losses, name))
+    assert getattr(module, name) is getattr(losses, name)

@@ -97,10 +97,10 @@ _C.MODEL.LOSSES.CE = CN()
 _C.MODEL.LOSSES.CE.EPSILON = 0.0
 _C.MODEL.LOSSES.CE.ALPHA = 0.2
 _C.MODEL.LOSSES.CE.SCALE = 1.0
-# Focal loss (Lin et al., ICCV 2017, arXiv:1708.02002).
+# Focal loss (Lin et al., ICCV 2017, arXiv:1708.02002). ALPHA: factor, >= 0; GAMMA: weighs easy images down, >= 0.
 _C.MODEL.LOSSES.FL = CN()
 _C.MODEL.LOSSES.FL.ALPHA = 0.25
-_C.MODEL.LOSSES.FL.GAMMA = 2
+_C.MODEL.LOSSES.FL.GAMMA = 2.0
 _C.MODEL.LOSSES.FL.SCALE = 1.0
 # Triplet loss (Hermans et al., arXiv:1703.07737). MARGIN in distance; 0 selects the soft-margin form.
 _C.MODEL.LOSSES.TRI = CN()
@@ -115,7 +115,7 @@ _C.MODEL.LOSSES.CIRCLE = CN()
 _C.MODEL.LOSSES.CIRCLE.MARGIN = 0.25
 _C.MODEL.LOSSES.CIRCLE.GAMMA = 128
 _C.MODEL.LOSSES.CIRCLE.SCALE = 1.0
-# CosFace over pairs (Wang et al., CVPR 2018, arXiv:1801.09414).
+# CosFace over pairs (Wang et al., CVPR 2018, arXiv:1801.09414). MARGIN in cosine, GAMMA scales the logits.
 _C.MODEL.LOSSES.COSFACE = CN()
 _C.MODEL.LOSSES.COSFACE.MARGIN = 0.25
 _C.MODEL.LOSSES.COSFACE.GAMMA = 128
@@ -243,6 +243,8 @@ _C.TEST.EVAL_PERIOD = 20
 # Images of one batch, over all processes; processes that load them.
 _C.TEST.IMS_PER_BATCH = 64
 _C.TEST.NUM_WORKERS = 4
+# A name of EVALUATOR_REGISTRY.
+_C.TEST.EVALUATOR = "ReidEvaluator"
 # cosine | euclidean
 _C.TEST.METRIC = "cosine"
 # [[dataset, metric, expected, tolerance], ...] in percent: a run that ends elsewhere fails.

@@ -1,0 +1,48 @@
+"""What the losses over pairs of one batch share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...layers.distance import cosine_similarity
+
+__all__ = ["unified_pair_loss"]
+
+
+def unified_pair_loss(embedding: Tensor, targets: Tensor, logits: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+    """Ask of each image that all its positives be more similar than all its negatives.
+
+    The mean over the anchors of ``log(1 + sum_p exp(l_p) sum_n exp(l_n))``, p over the other images of the anchor's
+    identity and n over those of other identities. An anchor without positives, or without negatives, adds 0, with
+    gradient 0.
+
+    Source: Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", CVPR 2020,
+    arXiv:2002.10857, equation 1.
+
+    Args:
+        embedding: ``(N, D)`` float, N > 0; the images of this rank only are compared.
+        targets: ``(N,)`` int64 identity labels.
+        logits: maps the cosines ``(N, N)`` to ``l_p`` and ``l_n``, ``(N, N)`` each.
+
+    Returns:
+        Scalar, float32 or wider.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    if embedding.ndim != 2 or targets.shape != embedding.shape[:1] or not len(targets):
+        raise ValueError(
+            "a pairwise loss needs embeddings (N, D) and targets (N,), N > 0, "
+            f"got {tuple(embedding.shape)} and {tuple(targets.shape)}"
+        )
+    positive, negative = logits(cosine_similarity(embedding, embedding))  # (N, N) each
+    same = targets[:, None] == targets[None, :]  # (N, N)
+    itself = torch.eye(len(targets), dtype=torch.bool, device=same.device)
+    lowest = torch.finfo(positive.dtype).min  # unlike -inf, its log-sum-exp has a gradient, 0, where nothing else is
+    positive = positive.masked_fill(~same | itself, lowest).logsumexp(dim=1)  # (N,)
+    negative = negative.masked_fill(same, lowest).logsumexp(dim=1)  # (N,)
+    return F.softplus(positive + negative).mean()
