@@ -92,6 +92,20 @@ def test_gradients_are_finite_at_the_ends(name, extreme):
 
 
 @pytest.mark.parametrize("name", sorted(DEFINITIONS))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_gradients_are_finite_where_features_are_the_weights(name, dtype, sign):
+    layer, targets = build(name), torch.arange(5)
+    weight = torch.randn(5, 8).to(dtype).requires_grad_()
+    features = (sign * 3 * weight.detach()).requires_grad_()
+    out = layer(layer.logits(features, weight), targets)
+    F.cross_entropy(out.float(), targets).backward()
+    assert out.isfinite().all()
+    assert features.grad.isfinite().all()
+    assert weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(DEFINITIONS))
 def test_half_precision_logits_become_at_least_as_exact_as_they_are(name):
     logits = cosines().half()
     targets = torch.tensor([0, 4, 2, 2])

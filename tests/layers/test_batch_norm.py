@@ -5,6 +5,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import nn
 
+from fastreid.layers import batch_norm
 from fastreid.layers.batch_norm import (
     IBN,
     BatchNorm,
@@ -25,12 +26,46 @@ NAMES = {
 LEARNING = sorted(set(NAMES) - {"FrozenBN"})
 
 
+def test_every_norm_is_covered_here():
+    assert NAMES == batch_norm._NORMS
+
+
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_names_build_their_layers(name):
     norm = get_norm(name, 64)
     assert type(norm) is NAMES[name]
     x = torch.randn(4, 64, 3, 2)
     assert norm(x).shape == norm.eval()(x).shape == x.shape
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_gradients_are_right(name):
+    norm = get_norm(name, 32, weight_init=0.5, bias_init=0.25).double()
+    x = torch.randn(4, 32, 2, 1, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(norm, (x,))
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("training", [False, True])
+def test_half_precision_keeps_its_dtype_and_does_not_overflow(name, dtype, training):
+    x = (torch.randn(6, 32, 12, 4) * 300 + 500).to(dtype)  # squares and sums beyond float16
+    exact, half = (get_norm(name, 32).train(training) for _ in range(2))
+    out = half.to(dtype)(x)
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.float(), exact(x.float()), rtol=2e-2, atol=2e-2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(get_norm(name, 32).train(training)(x.float()), out.float(), rtol=2e-2, atol=2e-2)
+
+
+def test_group_norm_equals_its_definition():
+    x = torch.randn(2, 64, 3, 2, dtype=torch.float64)
+    out = get_norm("GN", 64, weight_init=2.0, bias_init=0.5).double()(x)
+    for n in range(2):
+        for group in range(32):
+            values = x[n, 2 * group : 2 * group + 2]
+            expected = 2 * (values - values.mean()) / (values.var(unbiased=False) + 1e-5).sqrt() + 0.5
+            torch.testing.assert_close(out[n, 2 * group : 2 * group + 2], expected)
 
 
 def test_an_empty_name_is_no_norm_and_a_callable_is_called():

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gzip
+import json
+
 import pytest
 import torch
 from torch import nn
 
 import fastreid.layers
-from fastreid.layers import GELU, MemoryEfficientSwish, Mish, Non_local, SELayer, Swish
+from fastreid.layers import GELU, ContextBlock, MemoryEfficientSwish, Mish, Non_local, SELayer, SplAtConv2d, Swish
 
 
 def test_non_local_equals_its_definition():
@@ -68,3 +71,99 @@ def test_activations_are_their_definitions():
 
 def test_every_exported_name_exists():
     assert all(hasattr(fastreid.layers, name) for name in fastreid.layers.__all__)
+
+
+@pytest.mark.parametrize("pooling_type", ["att", "avg"])
+@pytest.mark.parametrize("fusion_types", [("channel_add",), ("channel_mul",), ("channel_add", "channel_mul")])
+def test_context_block_equals_its_definition(pooling_type, fusion_types):
+    block = ContextBlock(4, 0.5, pooling_type, fusion_types).double()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 4, 3, 2, dtype=torch.float64)
+    for n in range(2):
+        positions = x[n].flatten(1)  # (C, HW)
+        weights = torch.full((6,), 1 / 6, dtype=torch.float64)
+        if pooling_type == "att":
+            scores = block.conv_mask.weight[0, :, 0, 0] @ positions + block.conv_mask.bias
+            weights = torch.exp(scores) / torch.exp(scores).sum()
+        context = sum(weights[i] * positions[:, i] for i in range(6))
+        torch.testing.assert_close(block.spatial_pool(x)[n, :, 0, 0], context)
+
+        def transformed(branch, context=context):
+            first, norm, _, last = branch
+            hidden = first.weight[:, :, 0, 0] @ context + first.bias
+            hidden = (hidden - hidden.mean()) / (hidden.var(unbiased=False) + 1e-5).sqrt()
+            hidden = (hidden * norm.weight.flatten() + norm.bias.flatten()).relu()
+            return (last.weight[:, :, 0, 0] @ hidden + last.bias)[:, None, None]
+
+        expected = x[n]
+        if "channel_mul" in fusion_types:
+            expected = expected * torch.sigmoid(transformed(block.channel_mul_conv))
+        if "channel_add" in fusion_types:
+            expected = expected + transformed(block.channel_add_conv)
+        torch.testing.assert_close(block(x)[n], expected)
+
+
+def test_context_block_starts_by_adding_nothing():
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.equal(ContextBlock(8, 0.25)(x), x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((8, 0.1), "ratio must leave at least one of 8 channels, got 0.1"),
+        ((8, 0.5, "max"), "pooling_type must be att or avg, got 'max'"),
+        ((8, 0.5, "att", ()), r"fusion_types must hold .* got \(\)"),
+        ((8, 0.5, "att", ("add",)), r"fusion_types must hold .* got \('add',\)"),
+    ],
+)
+def test_context_block_rejects_what_it_does_not_know(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ContextBlock(*arguments)
+
+
+@pytest.mark.parametrize(("radix", "groups"), [(1, 1), (1, 2), (2, 1), (2, 2), (4, 2)])
+def test_split_attention_equals_its_definition(radix, groups):
+    channels = 4
+    layer = SplAtConv2d(8, channels, 3, 2, 1, groups=groups, radix=radix, norm_layer="BN", bias=False).double().eval()
+    x = torch.randn(2, 8, 6, 4, dtype=torch.float64)
+    maps = layer.bn0(layer.conv(x)).relu()
+    assert maps.shape == (2, radix * channels, 3, 2)
+    splits = [maps[:, r * channels : (r + 1) * channels] for r in range(radix)]
+    hidden = layer.bn1(layer.fc1(sum(splits).mean(dim=(2, 3), keepdim=True))).relu()
+    logits = layer.fc2(hidden).flatten(1)
+    expected = torch.zeros_like(splits[0])
+    width = channels // groups
+    for n in range(2):
+        for group in range(groups):
+            for k in range(width):
+                scores = [logits[n, (group * radix + r) * width + k] for r in range(radix)]
+                for r in range(radix):
+                    weight = scores[r].sigmoid() if radix == 1 else scores[r].exp() / sum(s.exp() for s in scores)
+                    expected[n, group * width + k] += weight * splits[r][n, group * width + k]
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_split_attention_has_the_published_names(shared_dir):
+    with gzip.open(shared_dir / "compat" / "state_dict_keys.json.gz", "rt") as file:
+        published = json.load(file)["backbone/resnest/50x"]
+    prefix = "layer1.0.conv2."
+    expected = {key.removeprefix(prefix): shape for key, shape in published.items() if key.startswith(prefix)}
+    layer = SplAtConv2d(64, 64, 3, padding=1, bias=False, groups=1, norm_layer="BN")
+    assert {key: list(value.shape) for key, value in layer.state_dict().items()} == expected
+
+
+@pytest.mark.parametrize("norm_layer", [None, ""])
+def test_split_attention_goes_without_norm(norm_layer):
+    layer = SplAtConv2d(4, 4, 1, norm_layer=norm_layer)
+    assert {key.split(".")[0] for key in layer.state_dict()} == {"conv", "fc1", "fc2"}
+    assert layer(torch.randn(2, 4, 3, 3)).shape == (2, 4, 3, 3)
+
+
+@pytest.mark.parametrize("arguments", [{"rectify": True}, {"rectify_avg": True}])
+def test_split_attention_refuses_rectified_convolutions(arguments):
+    with pytest.raises(ValueError, match="rectify and rectify_avg must be False"):
+        SplAtConv2d(4, 4, 1, **arguments)
+    with pytest.raises(ValueError, match="radix and reduction_factor must be >= 1, got 0 and 4"):
+        SplAtConv2d(4, 4, 1, radix=0)

@@ -83,6 +83,22 @@ def test_power_mean_does_not_overflow_in_half_precision(name):
     torch.testing.assert_close(layer(x).float(), torch.full((1, 2, 1, 1), 300.0), rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("name", sorted(DEFINITIONS))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_large_activations_do_not_overflow(name, dtype, autocast):
+    x = torch.rand(2, 3, 24, 8) * 600 + 300  # the sum over the map is above the largest float16
+    layer, leaf = POOLING_REGISTRY.get(name)().to(dtype), x.to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        out = layer(leaf)
+        full = POOLING_REGISTRY.get(name)()(x)
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.float(), POOLING_REGISTRY.get(name)()(leaf.detach().float()), rtol=1e-2, atol=0)
+    torch.testing.assert_close(full, POOLING_REGISTRY.get(name)()(x))  # autocast takes nothing from float32
+    out.sum().backward()
+    assert leaf.grad.isfinite().all()
+
+
 def test_power_mean_of_a_map_without_positive_values_is_eps():
     x = -torch.rand(1, 2, 3, 3, dtype=torch.float64).requires_grad_()
     out = pooling.GeneralizedMeanPooling()(x)
