@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .build import REID_HEADS_REGISTRY, build_heads
+from .clas_head import ClasHead
 from .embedding_head import EmbeddingHead
 
-__all__ = ["REID_HEADS_REGISTRY", "EmbeddingHead", "build_heads"]
+__all__ = ["REID_HEADS_REGISTRY", "ClasHead", "EmbeddingHead", "build_heads"]

@@ -13,7 +13,7 @@ REID_HEADS_REGISTRY = Registry("HEADS")
 A head is called with a feature map ``(N, C, h, w)``, and in training with targets ``(N,)`` int64. In eval mode it
 returns the embedding ``(N, D)``, not normalised; in training mode a dict with ``features`` ``(N, D)``,
 ``pred_class_logits`` ``(N, C)`` without margin and ``cls_outputs`` ``(N, C)`` with it. It must be possible to build it
-without classes.
+without classes, unless, like ``ClasHead``, it returns the logits of the classes in place of the embedding.
 """
 
 

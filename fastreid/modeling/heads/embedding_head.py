@@ -45,10 +45,13 @@ class EmbeddingHead(nn.Module):
 
     Raises:
         KeyError: for an unknown ``neck_feat``, ``pool_type``, ``cls_type`` or ``norm_type``.
+        ValueError: if a number is too small.
     """
 
     # One row per class, so that weights of another number of classes still load, but for this.
     class_parameters = ("weight",)
+    # A head whose output are the classes cannot do without any.
+    fewest_classes = 0
 
     @configurable
     def __init__(
@@ -70,6 +73,11 @@ class EmbeddingHead(nn.Module):
         for key, value in (("NUM_CLASSES", num_classes), ("EMBEDDING_DIM", embedding_dim), ("FC_DIM", fc_dim)):
             if value < 0:
                 raise ValueError(f"MODEL.HEADS.{key} must be >= 0, got {value}")
+        if num_classes < self.fewest_classes:
+            raise ValueError(
+                f"MODEL.HEADS.NUM_CLASSES of {type(self).__name__} must be >= {self.fewest_classes}, got "
+                f"{num_classes}; set it to the number of training classes, which the config.yaml of a training run has"
+            )
         if neck_feat not in ("before", "after"):
             raise KeyError(f"MODEL.HEADS.NECK_FEAT is {neck_feat!r}, but must be 'before' or 'after' (the neck)")
         self.neck_feat = neck_feat
