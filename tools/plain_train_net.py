@@ -17,7 +17,7 @@ from fastreid.config import CfgNode
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.engine import default_argument_parser, default_setup, launch, load_config
 from fastreid.engine.parallel import data_parallel, share_buffers
-from fastreid.evaluation import ReidEvaluator, flatten_results_dict, inference_on_dataset, print_csv_format
+from fastreid.evaluation import build_evaluator, flatten_results_dict, inference_on_dataset, print_csv_format
 from fastreid.modeling import build_model
 from fastreid.solver import build_lr_scheduler, build_optimizer
 from fastreid.utils import comm
@@ -31,7 +31,7 @@ def do_test(cfg: CfgNode, model: nn.Module) -> dict[str, dict[str, float]]:
     results = {}
     for name in cfg.DATASETS.TESTS:
         loader, num_query = build_reid_test_loader(cfg, dataset_name=name)
-        found = inference_on_dataset(model, loader, ReidEvaluator(cfg, num_query), flip_test=cfg.TEST.FLIP.ENABLED)
+        found = inference_on_dataset(model, loader, build_evaluator(cfg, num_query), flip_test=cfg.TEST.FLIP.ENABLED)
         if comm.is_main_process():
             results[name] = found
     if results:

@@ -16,7 +16,7 @@ from ..config import CfgNode
 from ..data import build_reid_test_loader, build_reid_train_loader
 from ..evaluation import (
     DatasetEvaluator,
-    ReidEvaluator,
+    build_evaluator,
     inference_on_dataset,
     print_csv_format,
     verify_results,
@@ -271,7 +271,7 @@ class DefaultTrainer(TrainerBase):
     ) -> tuple[DataLoader, DatasetEvaluator]:
         """Return the loader of a test set and its evaluator; raise ``NotImplementedError`` to leave the set out."""
         loader, num_query = cls.build_test_loader(cfg, dataset_name)
-        return loader, ReidEvaluator(cfg, num_query, output_dir)
+        return loader, build_evaluator(cfg, num_query, output_dir)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .build import EVALUATOR_REGISTRY, build_evaluator
+from .clas_evaluator import ClasEvaluator, accuracy
 from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
 from .features import FeatureSet
 from .rank import evaluate_rank, match_ranks
@@ -12,11 +14,15 @@ from .similarity import METRIC_REGISTRY
 from .testing import flatten_results_dict, print_csv_format, verify_results
 
 __all__ = [
+    "EVALUATOR_REGISTRY",
     "METRIC_REGISTRY",
+    "ClasEvaluator",
     "DatasetEvaluator",
     "FeatureSet",
     "ReidEvaluator",
+    "accuracy",
     "average_precision",
+    "build_evaluator",
     "cmc",
     "evaluate_rank",
     "flatten_results_dict",

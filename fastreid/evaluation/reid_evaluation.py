@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..config import CfgNode, configurable
 from ..utils import comm
+from .build import EVALUATOR_REGISTRY
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector
 from .rank_blocks import rank_matches
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _NOT_YET = ("AQE", "RERANK", "ROC")
 
 
+@EVALUATOR_REGISTRY.register()
 class ReidEvaluator(DatasetEvaluator):
     """CMC, mAP and mINP, in percent, of the first ``num_query`` images against the rest.
 

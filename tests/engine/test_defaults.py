@@ -8,7 +8,11 @@ import math
 import pytest
 import torch
 
+from fastreid.data import CommDataset, build_reid_test_loader
+from fastreid.data.datasets import Market1501
+from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultPredictor, DefaultTrainer, HookBase, defaults
+from fastreid.evaluation import EVALUATOR_REGISTRY, ClasEvaluator, DatasetEvaluator
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.env import seed_all_rng
 
@@ -262,6 +266,46 @@ def test_precise_batch_norm_of_another_dataset_is_said(market, tmp_path, caplog)
     with pytest.raises(KeyError, match="no 'Elsewhere'"):
         DefaultTrainer(tiny_cfg(market, tmp_path, *options))
     assert "TEST.PRECISE_BN.DATASET Elsewhere is not in DATASETS.NAMES ('Market1501',)" in caplog.text
+
+
+def test_an_evaluator_of_the_user_is_named_in_the_config(market, tmp_path, monkeypatch):
+    monkeypatch.setattr(EVALUATOR_REGISTRY, "_objects", dict(EVALUATOR_REGISTRY._objects))
+
+    @EVALUATOR_REGISTRY.register()
+    class CountingEvaluator(DatasetEvaluator):
+        def __init__(self, cfg, num_query, output_dir=None):
+            self.num_query = num_query
+
+        def reset(self):
+            self.images = 0
+
+        def process(self, inputs, outputs):
+            self.images += len(outputs)
+
+        def evaluate(self):
+            return {"queries": self.num_query, "images": self.images, "metric": 1.0}
+
+    options = ("TEST.EVALUATOR", "CountingEvaluator", "SOLVER.MAX_EPOCH", 1)
+    _, results = train(tiny_cfg(market, tmp_path, *options))
+    assert results == {"queries": 12, "images": 36, "metric": 1.0}
+
+
+def test_a_classifier_is_trained_and_tested_where_the_test_set_has_its_classes(market, tmp_path):
+    class ClasTrainer(DefaultTrainer):
+        @classmethod
+        def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+            dataset = Market1501(root=cfg.DATASETS.ROOT)
+            test_set = CommDataset(dataset.train, build_transforms(cfg, is_train=False), relabel=True)
+            loader, _ = build_reid_test_loader(cfg, test_set=test_set)
+            return loader, ClasEvaluator(cfg, output_dir)
+
+    options = ("MODEL.HEADS.NAME", "ClasHead", "MODEL.LOSSES.NAME", ("FocalLoss", "CrossEntropyLoss"))
+    cfg = tiny_cfg(market, tmp_path, *options, "SOLVER.BASE_LR", 0.01, "SOLVER.STEPS", [], "SOLVER.MAX_EPOCH", 8)
+    seed_all_rng(cfg.SEED)
+    results = ClasTrainer(cfg).train()
+    assert list(results) == ["Acc@1", "metric", "Acc@5"]
+    assert results["Acc@1"] > 60  # six colours; by chance 17
+    assert checkpoint(tmp_path, "model_best")["metric"] >= results["metric"]
 
 
 def test_the_callers_config_is_not_changed(market, tmp_path):
