@@ -14,12 +14,13 @@ from tabulate import tabulate
 from ..data_utils import read_image
 from .build import dataset_root
 
-__all__ = ["Dataset", "FileNameDataset", "ImageDataset"]
+__all__ = ["IMAGE_ENDINGS", "Dataset", "FileNameDataset", "ImageDataset", "image_names"]
 
 logger = logging.getLogger(__name__)
 
 Item = tuple[Any, ...]
 Items = list[Item]
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Dataset:
@@ -79,14 +80,14 @@ class Dataset:
 
     @property
     def query(self) -> Items:
-        """The query items; pids and camids are ints."""
+        """The query items; pids and camids are ints, and a camid below 0 says that no camera is known."""
         if callable(self._query):
             self._query = self._query()
         return self._query
 
     @property
     def gallery(self) -> Items:
-        """The gallery items; pids and camids are ints."""
+        """The gallery items; labelled as the queries."""
         if callable(self._gallery):
             self._gallery = self._gallery()
         return self._gallery
@@ -148,7 +149,12 @@ class Dataset:
             num_pids, num_cams = self.parse_data(items)
             rows.append([split, num_pids, len(items), num_cams])
         table = tabulate(rows, headers=["subset", "# ids", "# images", "# cameras"], tablefmt="pipe", numalign="left")
-        logger.info("=> Loaded %s in csv format: \n%s", type(self).__name__, table)
+        logger.info("=> Loaded %s in csv format: \n%s", self._title, table)
+
+    @property
+    def _title(self) -> str:
+        """What the log calls the data set."""
+        return type(self).__name__
 
 
 class ImageDataset(Dataset):
@@ -207,7 +213,7 @@ class FileNameDataset(ImageDataset):
     junk_pids: ClassVar[frozenset[int]] = frozenset()
     distractor_pids: ClassVar[frozenset[int]] = frozenset()
     statistics: Mapping[str, tuple[int, int]] = {}
-    extensions: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg", ".png", ".bmp")
+    extensions: ClassVar[tuple[str, ...]] = IMAGE_ENDINGS
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
         self.root = dataset_root(root)
@@ -234,11 +240,15 @@ class FileNameDataset(ImageDataset):
         folders = self.splits.get(split, ())
         return (folders,) if isinstance(folders, str) else tuple(folders)
 
+    def _wanted(self) -> list[str]:
+        """Return what must be in the data set's folder."""
+        return [folder for split in self.splits for folder in self._folders(split)]
+
     def _find_folder(self) -> str:
         """Return the folder that holds the splits' folders."""
-        wanted = [folder for split in self.splits for folder in self._folders(split)]
+        wanted = self._wanted()
         usual = os.path.join(self.root, self.folder)
-        missing = {place: _missing_folders(place, wanted) for place in (usual, self.root)}
+        missing = {place: _missing_from(place, wanted) for place in (usual, self.root)}
         if not missing[usual]:
             return usual
         if not missing[self.root]:
@@ -253,7 +263,7 @@ class FileNameDataset(ImageDataset):
             else f'  "{os.path.abspath(place)}" is there, but has no {", ".join(names)}'
             for place, names in missing.items()
         )
-        layout = "\n".join(f"    {self.folder}/{folder}/" for folder in wanted)
+        layout = "\n".join(f"    {self.folder}/{name}" + ("" if name.endswith(".txt") else "/") for name in wanted)
         variable = os.environ.get("FASTREID_DATASETS")
         return (
             f"The data set {type(self).__name__} is missing. Looked in:\n{looked}\n"
@@ -276,14 +286,14 @@ class FileNameDataset(ImageDataset):
                 "unpack the data set there, or set FASTREID_DATASETS or DATASETS.ROOT to another folder"
             )
         self._found[split] = (self.get_num_pids(items), len(items))
-        if split == "train":
-            return [(path, self._name_label(pid), self._name_label(camid)) for path, pid, camid in items]
-        return items
+        if split in ("query", "gallery"):
+            return items
+        return [(path, self._name_label(pid), self._name_label(camid)) for path, pid, camid in items]
 
     def _parse_names(self, split: str) -> Items:
         """Return ``(img_path, pid, camid)`` of every image of a split; log how many names tell neither."""
         folders = [os.path.join(self.dataset_dir, folder) for folder in self._folders(split)]
-        names = [(folder, name) for folder in folders for name in _image_names(folder, self.extensions)]
+        names = [(folder, name) for folder in folders for name in image_names(folder, self.extensions)]
         matches = [(os.path.join(folder, name), self.pattern.match(name)) for folder, name in names]
         strange = [path for path, match in matches if match is None]
         if strange:
@@ -295,7 +305,14 @@ class FileNameDataset(ImageDataset):
                 split,
                 strange[0],
             )
-        return [(path, int(match["pid"]), int(match["cam"]) - self.first_camera) for path, match in matches if match]
+        items = [(path, int(match["pid"]), int(match["cam"]) - self.first_camera) for path, match in matches if match]
+        for path, _, camid in items:
+            if camid < 0:  # which means elsewhere that no camera is known
+                raise ValueError(
+                    f"{path}: its name says camera {camid + self.first_camera}, but {type(self).__name__} counts "
+                    f"cameras from {self.first_camera}; rename it, or set first_camera"
+                )
+        return items
 
     def _name_label(self, number: Hashable) -> str:
         return f"{self.dataset_name}_{number}"
@@ -311,10 +328,10 @@ class FileNameDataset(ImageDataset):
             logger.info("%s is not the published set: %s", type(self).__name__, "; ".join(different))
 
 
-def _missing_folders(place: str, wanted: Iterable[str]) -> list[str]:
-    return [folder for folder in wanted if not os.path.isdir(os.path.join(place, folder))]
+def _missing_from(place: str, wanted: Iterable[str]) -> list[str]:
+    return [name for name in wanted if not os.path.exists(os.path.join(place, name))]
 
 
-def _image_names(folder: str, extensions: tuple[str, ...]) -> list[str]:
+def image_names(folder: str, extensions: tuple[str, ...] = IMAGE_ENDINGS) -> list[str]:
     """Return the names of the images in ``folder``, sorted; hidden files (such as those of macOS) are left out."""
     return sorted(name for name in os.listdir(folder) if name.lower().endswith(extensions) and not name.startswith("."))

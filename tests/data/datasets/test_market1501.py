@@ -182,6 +182,12 @@ def test_data_set_of_ones_own_is_a_declaration(tmp_path, caplog):
     assert "published" not in caplog.text
 
 
+def test_camera_before_the_first_is_an_error(market_root):
+    write_image(market_root / "Market-1501-v15.09.15" / "query" / "0009_c0s1_000001_01.jpg")
+    with pytest.raises(ValueError, match=r"0009_c0s1.* says camera 0, but Market1501 counts cameras from 1; rename it"):
+        Market1501(str(market_root)).query  # noqa: B018
+
+
 @pytest.mark.data
 def test_cut_of_the_real_images(market_mini):
     data = Market1501(str(market_mini))
