@@ -174,7 +174,8 @@ _C.INPUT.RPT.PROB = 0.5
 _C.DATASETS = CN()
 # Folder of all datasets; empty: $FASTREID_DATASETS, else ./datasets. Read when used.
 _C.DATASETS.ROOT = ""
-# Names of DATASET_REGISTRY: trained on together, tested one by one.
+# Names of DATASET_REGISTRY, or one's own images as csv:path | folder:path | market:path (docs/data.md); trained on
+# together, tested one by one.
 _C.DATASETS.NAMES = ("Market1501",)
 _C.DATASETS.TESTS = ("Market1501",)
 # Train on query and gallery too.
@@ -247,6 +248,9 @@ _C.TEST.NUM_WORKERS = 4
 _C.TEST.EVALUATOR = "ReidEvaluator"
 # cosine | euclidean
 _C.TEST.METRIC = "cosine"
+# market1501: a query is not compared with images of its identity by its own camera | cameraless: with all images |
+# auto: market1501 for a test set of which all cameras are known, cameraless for one of which none is.
+_C.TEST.PROTOCOL = "market1501"
 # [[dataset, metric, expected, tolerance], ...] in percent: a run that ends elsewhere fails.
 _C.TEST.EXPECTED_RESULTS = []
 # TPR at FPR 1e-4, 1e-3, 1e-2.

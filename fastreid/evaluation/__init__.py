@@ -6,6 +6,7 @@ from .build import EVALUATOR_REGISTRY, build_evaluator
 from .clas_evaluator import ClasEvaluator, accuracy
 from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
 from .features import FeatureSet
+from .protocol import PROTOCOL_REGISTRY
 from .rank import evaluate_rank, match_ranks
 from .rank_blocks import rank_matches
 from .rates import average_precision, cmc, inverse_negative_penalty, summarize
@@ -17,6 +18,7 @@ __all__ = [
     "EVALUATOR_REGISTRY",
     "METRIC_REGISTRY",
     "ClasEvaluator",
+    "PROTOCOL_REGISTRY",
     "DatasetEvaluator",
     "FeatureSet",
     "ReidEvaluator",

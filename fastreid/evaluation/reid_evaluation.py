@@ -12,6 +12,7 @@ from ..utils import comm
 from .build import EVALUATOR_REGISTRY
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector
+from .protocol import PROTOCOL_REGISTRY
 from .rank_blocks import rank_matches
 from .rates import summarize, warn_unmatched
 from .similarity import METRIC_REGISTRY
@@ -32,30 +33,45 @@ class ReidEvaluator(DatasetEvaluator):
     Args:
         num_query: the first so many images of the test set, over all ranks, are the queries.
         metric: ``TEST.METRIC``, a name in ``METRIC_REGISTRY``.
+        protocol: ``TEST.PROTOCOL``, a name in ``PROTOCOL_REGISTRY``.
         output_dir: where subclasses may write files; this class writes none.
 
     Raises:
-        KeyError: if there is no such metric.
+        KeyError: if there is no such metric or protocol.
         ValueError: if ``num_query`` is negative, or the config asks for ``TEST.AQE``, ``TEST.RERANK`` or ``TEST.ROC``.
     """
 
     @configurable
-    def __init__(self, *, num_query: int, metric: str = "cosine", output_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        num_query: int,
+        metric: str = "cosine",
+        protocol: str = "market1501",
+        output_dir: str | None = None,
+    ) -> None:
         if num_query < 0:
             raise ValueError(f"num_query must be >= 0, got {num_query}")
         METRIC_REGISTRY.get(metric)  # an unknown name is an error before the model has run over the test set
+        PROTOCOL_REGISTRY.get(protocol)
         self._num_query = num_query
         self._metric = metric
+        self._protocol = protocol
         self._output_dir = output_dir
         self._features = FeatureCollector()
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST.METRIC``."""
+        """Read ``TEST.METRIC`` and ``TEST.PROTOCOL``."""
         for name in _NOT_YET:
             if cfg.TEST[name].ENABLED:
                 raise ValueError(f"TEST.{name}.ENABLED is True, but this version does not have it yet; set it to False")
-        return {"num_query": num_query, "metric": cfg.TEST.METRIC, "output_dir": output_dir}
+        return {
+            "num_query": num_query,
+            "metric": cfg.TEST.METRIC,
+            "protocol": cfg.TEST.PROTOCOL,
+            "output_dir": output_dir,
+        }
 
     def reset(self) -> None:
         """Forget the features of an earlier round."""
@@ -65,7 +81,7 @@ class ReidEvaluator(DatasetEvaluator):
         """Keep one batch.
 
         Args:
-            inputs: ``targets`` ``(N,)`` and ``camids`` ``(N,)``, int64.
+            inputs: ``targets`` ``(N,)`` and ``camids`` ``(N,)``, int64; a camid below 0: no camera is known.
             outputs: ``(N, D)`` float embeddings, not normalised.
 
         Raises:
@@ -83,12 +99,14 @@ class ReidEvaluator(DatasetEvaluator):
             mean of mAP and Rank-1), in percent; ``{}`` elsewhere.
 
         Raises:
-            ValueError: on every rank, if no image was processed, there are fewer than ``num_query``, or a feature is
-                NaN or infinite (the message says how many and where).
+            ValueError: on every rank, if no image was processed, there are fewer than ``num_query``, a feature is
+                NaN or infinite (the message says how many and where), or the images do not fit the protocol.
         """
         everything = self._features.gather()
         query, gallery = everything.split(self._num_query)
         everything.require_finite()
+        logger.info("Evaluating by the protocol %s (TEST.PROTOCOL)", self._protocol)
+        query, gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
         if not comm.is_main_process():
             return {}
         ranks = rank_matches(query, gallery, metric=self._metric)
