@@ -15,6 +15,7 @@ from torch import nn
 
 from fastreid.config import CfgNode
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
+from fastreid.data.datasets import dataset_labels
 from fastreid.engine import default_argument_parser, default_setup, launch, load_config
 from fastreid.engine.parallel import data_parallel, share_buffers
 from fastreid.evaluation import build_evaluator, flatten_results_dict, inference_on_dataset, print_csv_format
@@ -29,11 +30,11 @@ def do_test(cfg: CfgNode, model: nn.Module) -> dict[str, dict[str, float]]:
     """Evaluate on every test set; the results are on rank 0."""
     share_buffers(model)
     results = {}
-    for name in cfg.DATASETS.TESTS:
+    for name, label in dataset_labels(cfg.DATASETS.TESTS).items():
         loader, num_query = build_reid_test_loader(cfg, dataset_name=name)
         found = inference_on_dataset(model, loader, build_evaluator(cfg, num_query), flip_test=cfg.TEST.FLIP.ENABLED)
         if comm.is_main_process():
-            results[name] = found
+            results[label] = found
     if results:
         print_csv_format(results)
     return results

@@ -15,7 +15,8 @@ from ..config import CfgNode, configurable
 from ..utils import comm
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
-from .datasets.build import DATASET_REGISTRY, dataset_root
+from .datasets.build import build_dataset, dataset_labels, dataset_root
+from .protocol import check_protocol
 from .samplers import InferenceSampler, TrainingSampler, build_train_sampler
 from .samplers.build import per_process_batch_size
 from .transforms import build_transforms
@@ -169,24 +170,54 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> list[tuple[Any, ...]]
     if cfg.DATASETS.COMBINEALL:
         options = {"combineall": True, **options}
     items: list[tuple[Any, ...]] = []
+    labels = dataset_labels(cfg.DATASETS.NAMES)
+    owners: dict[Any, str] = {}
     for name in cfg.DATASETS.NAMES:
-        data = DATASET_REGISTRY.get(name)(root=dataset_root(cfg.DATASETS.ROOT), **options)
+        data = build_dataset(name, label=labels[name], root=cfg.DATASETS.ROOT, **options)
         if comm.is_main_process() and hasattr(data, "show_train"):
             data.show_train()
         if not data.train:
             raise ValueError(f"{name} has no training images, so it cannot be in DATASETS.NAMES; leave it out")
+        _check_identities_are_its_own(name, {item[1] for item in data.train}, owners)
         items.extend(data.train)
     return items
 
 
+def _check_identities_are_its_own(name: str, pids: set[Any], owners: dict[Any, str]) -> None:
+    """Raise if one's own images would share an identity with another set; registered sets may do so on purpose."""
+    for pid in pids:
+        owner = owners.setdefault(pid, name)
+        if owner != name and ":" in owner + name:
+            raise ValueError(
+                f"DATASETS.NAMES: {owner!r} and {name!r} both have an identity {pid!r}, which is put together from the "
+                "name of the file or folder and the identity; rename one of the files or folders"
+            )
+
+
 def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
     """Return queries and gallery of a data set in one list, and the number of queries."""
-    data = DATASET_REGISTRY.get(name)(root=dataset_root(cfg.DATASETS.ROOT), **options)
+    label = dataset_labels(cfg.DATASETS.TESTS).get(name, "")
+    data = build_dataset(name, label=label, root=cfg.DATASETS.ROOT, **options)
     if comm.is_main_process() and hasattr(data, "show_test"):
         data.show_test()
     if not data.query:
         raise ValueError(f"{name} has no query images, so it cannot be tested on; take it out of DATASETS.TESTS")
+    check_protocol(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
+    if ":" in name and name in cfg.DATASETS.NAMES:
+        _warn_of_training_images(name, data)
     return [*data.query, *data.gallery], len(data.query)
+
+
+def _warn_of_training_images(name: str, data: Any) -> None:
+    trained_on = {item[0] for item in data.train}
+    seen = sum(item[0] in trained_on for item in [*data.query, *data.gallery])
+    if seen:
+        logger.warning(
+            "%s: %d test images are also trained on, so its numbers say nothing about new images; keep some identities "
+            "out of training (split test, see docs/data.md)",
+            name,
+            seen,
+        )
 
 
 def _warn_of_unused(given: str, transforms: Callable | None, dataset_options: dict[str, Any]) -> None:

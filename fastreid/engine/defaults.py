@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..config import CfgNode
 from ..data import build_reid_test_loader, build_reid_train_loader
+from ..data.datasets import dataset_labels
 from ..evaluation import (
     DatasetEvaluator,
     build_evaluator,
@@ -100,7 +101,11 @@ class DefaultTrainer(TrainerBase):
             strict=cfg.MODEL.WEIGHTS_STRICT,
             **states,
         )
-        self.metric_name = "metric" if len(cfg.DATASETS.TESTS) == 1 else f"{cfg.DATASETS.TESTS[0]}/metric"
+        self.metric_name = (
+            "metric"
+            if len(cfg.DATASETS.TESTS) == 1
+            else f"{next(iter(dataset_labels(cfg.DATASETS.TESTS).values()))}/metric"
+        )
         self._meta = checkpoint_meta(cfg, unwrap_model(model), getattr(loader.dataset, "img_items", []))
         self._random_state: dict[str, Any] | None = None
         self._last_eval_results: dict[str, Any] = {}
@@ -278,11 +283,12 @@ class DefaultTrainer(TrainerBase):
         """Evaluate on every set of ``DATASETS.TESTS``.
 
         Returns:
-            The results dict of the only set, or one dict per set by name; ``{}`` on the other ranks.
+            The results dict of the only set, or one dict per set by its label (see ``dataset_labels``); ``{}`` on the
+            other ranks.
         """
         share_buffers(model)
         results: dict[str, Any] = {}
-        for name in cfg.DATASETS.TESTS:
+        for name, label in dataset_labels(cfg.DATASETS.TESTS).items():
             try:
                 loader, evaluator = cls.build_evaluator(cfg, name)
             except NotImplementedError:
@@ -291,8 +297,8 @@ class DefaultTrainer(TrainerBase):
             found = inference_on_dataset(model, loader, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
-                print_csv_format({"dataset": name, **found})
-                results[name] = found
+                print_csv_format({"dataset": label, **found})
+                results[label] = found
         if comm.is_main_process() and cfg.OUTPUT_DIR and results:
             write_results(cfg.OUTPUT_DIR, results)
         return next(iter(results.values())) if len(results) == 1 else results

@@ -221,6 +221,59 @@ def test_several_sets_are_concatenated(cfg, monkeypatch):
     assert dataset.img_items[0] == (f"{cfg.DATASETS.ROOT}/0.jpg", "other_0", "other_0")
 
 
+@pytest.fixture
+def own(cfg, tmp_path, monkeypatch):
+    """Three sets of one's own: two tables of one name without cameras, and a folder per identity."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("shop", "street"):
+        for pid in (1, 2):
+            for number in (1, 2, 3):
+                write_image(tmp_path / place / f"{pid}" / f"{number}.png", seed=10 * pid + number)
+        rows = "".join(f"{pid}/{number}.png,{pid}\n" for pid in (1, 2) for number in (1, 2, 3))
+        (tmp_path / place / "all.csv").write_text("path,pid\n" + rows)
+    return cfg
+
+
+def test_registered_sets_and_ones_own_are_trained_on_together(own):
+    own.DATASETS.NAMES = ("Market1501", "csv:shop/all.csv", "csv:street/all.csv", "folder:shop")
+    loader = build_reid_train_loader(own)
+    dataset = loader.dataset
+    assert (len(dataset), dataset.num_classes) == (19 + 3 * 6, 6 + 3 * 2)
+    assert {pid.rpartition("_")[0] for pid in dataset.pids} == {
+        "market1501", "shop-all.csv", "street-all.csv", "shop",
+    }  # fmt: skip
+    assert dataset.num_cameras == 4 + 3  # of images without a camera, all are of one
+    assert {batch["images"].shape[0] for batch in batches(loader, 5)} == {8}
+    own.DATASETS.COMBINEALL = True
+    combined = build_reid_train_loader(own).dataset
+    assert (len(combined), combined.num_classes) == (19 + 5 + 3 * 6, 6 + 2 + 3 * 2)
+
+
+def test_sets_of_ones_own_that_would_share_an_identity_are_an_error(own, tmp_path):
+    write_image(tmp_path / "market1501" / "2" / "1.png")
+    own.DATASETS.NAMES = ("Market1501", "folder:market1501")
+    with pytest.raises(ValueError, match="'Market1501' and 'folder:market1501' both have an identity 'market1501_2'"):
+        build_reid_train_loader(own)
+
+
+def test_set_without_cameras_is_tested_only_by_a_protocol_that_says_so(own):
+    with pytest.raises(ValueError, match=r"csv:shop/all\.csv: no camera is known of 6 of 6 test images.*cameraless"):
+        build_reid_test_loader(own, "csv:shop/all.csv")
+    own.TEST.PROTOCOL = "cameraless"
+    loader, num_query = build_reid_test_loader(own, "csv:shop/all.csv")
+    assert (num_query, len(loader.dataset)) == (2, 6)
+    assert torch.cat([batch["camids"] for batch in loader]).tolist() == [-1] * 6
+
+
+def test_testing_on_training_images_is_a_warning(own, caplog):
+    own.TEST.PROTOCOL = "cameraless"
+    build_reid_test_loader(own, "folder:shop")
+    assert "also trained on" not in caplog.text
+    own.DATASETS.NAMES = ("folder:shop",)
+    build_reid_test_loader(own, "folder:shop")
+    assert "folder:shop: 6 test images are also trained on, so its numbers say nothing" in caplog.text
+
+
 def test_combining(cfg):
     assert len(build_reid_train_loader(cfg).dataset) == 19
     assert len(build_reid_train_loader(cfg, combineall=True).dataset) == 19 + 5

@@ -228,6 +228,29 @@ def test_several_test_sets_are_named_in_results_and_metric(market, tmp_path):
     assert trainer.metric_name == "Market1501/metric"
 
 
+def test_sets_of_ones_own_are_tested_beside_others_and_named_by_their_labels(market, tmp_path, caplog):
+    caplog.set_level("INFO")
+    crops = market / "Market-1501-v15.09.15" / "bounding_box_test"
+    for place in ("shop", "street"):
+        rows = "".join(f"{crops}/{name.name},{name.name[:4]}\n" for name in sorted(crops.iterdir()))
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "test.csv").write_text("path,pid\n" + rows)
+    own = tuple(f"csv:{tmp_path / place}/test.csv" for place in ("shop", "street"))
+    options = ("DATASETS.TESTS", (*own, "Market1501"), "SOLVER.MAX_EPOCH", 1, "TEST.PROTOCOL", "auto")
+    trainer = DefaultTrainer(tiny_cfg(market, tmp_path / "out", *options))
+    labels = ["shop-test.csv", "street-test.csv", "Market1501"]
+    assert trainer.metric_name == "shop-test.csv/metric"
+    results = trainer.train()
+    assert list(results) == labels
+    assert results[labels[0]] == results[labels[1]]
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())) == labels
+    assert "| shop-test.csv " in caplog.text
+    assert [text for text in caplog.messages if "auto means" in text] == [
+        f"TEST.PROTOCOL auto means {protocol} for this test set"
+        for protocol in ("cameraless", "cameraless", "market1501")
+    ]
+
+
 def test_an_evaluator_that_is_not_there_is_left_out(market, tmp_path, caplog):
     class Without(DefaultTrainer):
         @classmethod

@@ -1,21 +1,81 @@
-"""The registry of data sets, and where they lie."""
+"""The registries of data sets: by name, and one's own images by path; and where they lie."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
+from typing import Any
 
 from ...utils.registry import Registry
 
-__all__ = ["DATASET_REGISTRY", "dataset_root"]
+__all__ = [
+    "DATASET_REGISTRY",
+    "DATASET_SCHEME_REGISTRY",
+    "build_dataset",
+    "dataset_labels",
+    "dataset_root",
+    "find_path",
+]
 
 DATASET_REGISTRY = Registry("DATASET")
 """Data sets, by the names in ``DATASETS.NAMES`` and ``DATASETS.TESTS``.
 
 Called as ``Cls(root=folder, **options)``, with ``combineall=True`` among the options if ``DATASETS.COMBINEALL``. Has
 ``train``, ``query`` and ``gallery``: lists of ``(img_path, pid, camid)``. In ``train``, pids and camids are strings
-``<dataset_name>_<number>``, so that several sets can be trained on together; elsewhere they are ints. Best derived from
-``ImageDataset``, whose ``show_train`` and ``show_test`` log what was found.
+``<dataset_name>_<number>``, so that several sets can be trained on together; elsewhere they are ints, and a camid below
+0 says that no camera is known. Best derived from ``ImageDataset``, whose ``show_train`` and ``show_test`` log what was
+found.
 """
+
+DATASET_SCHEME_REGISTRY = Registry("DATASET_SCHEME")
+"""Ways to read one's own images, by the text before the first ``:`` of a name such as ``csv:shop/train.csv``.
+
+Called as ``function(path, name=label, root=folder, **options)`` with the text after that ``:``, the prefix of the
+training pids, and the folder of all data sets. Returns what a class of ``DATASET_REGISTRY`` builds.
+"""
+
+
+def build_dataset(name: str, *, label: str = "", root: str = "", **options: Any) -> Any:
+    """Build the data set that an entry of ``DATASETS.NAMES`` or ``DATASETS.TESTS`` names.
+
+    Args:
+        name: a name in ``DATASET_REGISTRY``, or ``scheme:path`` with a name in ``DATASET_SCHEME_REGISTRY``.
+        label: prefix of the training pids of a ``scheme:path``, see ``dataset_labels``; empty: as if it were alone.
+        root: ``DATASETS.ROOT``.
+        **options: passed on.
+
+    Raises:
+        KeyError: if nothing is registered under that name.
+        ValueError: if there is no path after the ``:``.
+    """
+    scheme, colon, path = name.partition(":")
+    if not colon:
+        return DATASET_REGISTRY.get(name)(root=dataset_root(root), **options)
+    read = DATASET_SCHEME_REGISTRY.get(scheme)
+    if not path:
+        raise ValueError(f"{name!r} in DATASETS names no file or folder; write one after the colon")
+    return read(path, name=label or dataset_labels([name])[name], root=dataset_root(root), **options)
+
+
+def dataset_labels(names: Iterable[str]) -> dict[str, str]:
+    """Give every entry of ``DATASETS.NAMES`` or ``DATASETS.TESTS`` a short label of its own.
+
+    A registered name is its own label. A ``scheme:path`` is called by the last part of its path, or by as many as it
+    takes to tell all apart.
+
+    Example:
+        >>> dataset_labels(["Market1501", "csv:shop/test.csv"])
+        {'Market1501': 'Market1501', 'csv:shop/test.csv': 'test.csv'}
+        >>> list(dataset_labels(["csv:shop/test.csv", "csv:street/test.csv"]).values())
+        ['shop-test.csv', 'street-test.csv']
+    """
+    parts = {name: re.split(r"[/\\]+", name.partition(":")[2].strip("/\\") or name) for name in names}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
+        labels = {name: "-".join(path[-depth:]) for name, path in parts.items()}
+        if len(set(labels.values())) == len(labels):
+            return labels
+    return {name: name for name in parts}
 
 
 def dataset_root(root: str = "") -> str:
@@ -25,3 +85,24 @@ def dataset_root(root: str = "") -> str:
         root: ``DATASETS.ROOT``. Where it is empty, ``$FASTREID_DATASETS`` counts, and without that ``datasets``.
     """
     return os.path.expanduser(root or os.environ.get("FASTREID_DATASETS") or "datasets")
+
+
+def find_path(path: str, root: str = "") -> str:
+    """Return where a file or folder is: seen from the current folder or, if it is not there, from the root.
+
+    Args:
+        path: relative, absolute, or beginning with ``~``.
+        root: as for ``dataset_root``.
+
+    Raises:
+        FileNotFoundError: if it is in neither; the message names both.
+    """
+    places = list(dict.fromkeys([os.path.expanduser(path), os.path.join(dataset_root(root), os.path.expanduser(path))]))
+    for place in places:
+        if os.path.exists(place):
+            return place
+    looked = " and ".join(repr(os.path.abspath(place)) for place in places)
+    raise FileNotFoundError(
+        f"{path!r}, which DATASETS names, is not found: looked for {looked}; correct the path, run from another "
+        "folder, or set FASTREID_DATASETS or DATASETS.ROOT"
+    )

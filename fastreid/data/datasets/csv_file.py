@@ -1,0 +1,115 @@
+"""``csv:path``: one's own images, listed in a table."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from .build import DATASET_SCHEME_REGISTRY, find_path
+from .own import SPLITS, Labelled, OwnDataset
+
+__all__ = ["csv"]
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("path", "pid", "camid", "split")
+_MOST_NAMED = 5
+
+
+@DATASET_SCHEME_REGISTRY.register()
+def csv(path: str, *, name: str, root: str = "", **options: Any) -> OwnDataset:
+    """Read the images that a table lists, one a line.
+
+    The first line names the columns, separated by commas: ``path`` (relative to the folder of the table) and ``pid``
+    (any text); perhaps ``camid`` (any text) and ``split`` (``train``, ``query``, ``gallery`` or ``test``). Without
+    ``split``, all images are ``train`` and ``test``. Other columns are left out, with a warning.
+
+    Args:
+        path: of the table, UTF-8; relative to the current folder, or to the root.
+        name: prefix of the training pids and camids.
+        root: folder of all data sets.
+        **options: ``mode``, ``transform``, ``combineall`` and ``verbose`` of ``Dataset``.
+
+    Raises:
+        FileNotFoundError: if the table is not there, or images that it lists are not.
+        ValueError: if the table does not read like that; the message names file, line and value.
+    """
+    table = find_path(path, root)
+    splits: dict[str, list[Labelled]] = {}
+    pids: dict[str, str] = {}
+    listed: set[tuple[str, str]] = set()
+    for line, row in _rows(table):
+        labelled = (os.path.join(os.path.dirname(table), row["path"]), row["pid"], row.get("camid"))
+        if pids.setdefault(*labelled[:2]) != labelled[1]:
+            raise ValueError(
+                f"{table}:{line}: {row['path']!r} has pid {row['pid']!r}, but {pids[labelled[0]]!r} in an earlier "
+                "line; give an image one pid"
+            )
+        for split in [row["split"]] if "split" in row else ("train", "test"):
+            if (labelled[0], split) in listed:
+                raise ValueError(
+                    f"{table}:{line}: {row['path']!r} is listed for {split} before; delete one of the lines"
+                )
+            listed.add((labelled[0], split))
+            splits.setdefault(split, []).append(labelled)
+    if not splits:
+        raise ValueError(f"{table} lists no image; write one a line, below the names of the columns")
+    _check_images(table, pids)
+    return OwnDataset(splits, name=name, **options)
+
+
+def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number of each line and its checked cells by column."""
+    with open(table, newline="", encoding="utf-8-sig") as stream:  # spreadsheets begin UTF-8 with a mark
+        lines = csv_format.reader(stream)
+        try:
+            header = [cell.strip() for cell in next(lines, [])]
+            _check_header(table, header)
+            for cells in lines:
+                if cells:
+                    yield lines.line_num, _checked_row(f"{table}:{lines.line_num}", header, cells)
+        except (UnicodeDecodeError, csv_format.Error) as error:
+            raise ValueError(
+                f"{table}, after line {lines.line_num}: {error}; save the table as UTF-8 with commas between the cells"
+            ) from error
+
+
+def _check_header(table: str, header: list[str]) -> None:
+    if not {"path", "pid"} <= set(header) or len(set(header)) < len(header):
+        raise ValueError(
+            f"{table}:1: the columns are {', '.join(map(repr, header)) or 'not named'}; the first line must name path "
+            "and pid, may name camid and split, each once, with commas between"
+        )
+    unknown = [column for column in header if column not in _COLUMNS]
+    if unknown:
+        logger.warning("%s: the columns %s are left out; known ones are %s", table, unknown, ", ".join(_COLUMNS))
+
+
+def _checked_row(place: str, header: list[str], cells: list[str]) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise ValueError(
+            f"{place}: {cells!r} has {len(cells)} cells, but there are {len(header)} columns; a cell with a comma "
+            "in it goes between double quotes"
+        )
+    row = {column: cell.strip() for column, cell in zip(header, cells, strict=True) if column in _COLUMNS}
+    empty = [column for column, cell in row.items() if not cell]
+    if empty:
+        raise ValueError(
+            f"{place}: {empty[0]} is empty in {cells!r}; fill it in, or delete the line or the whole column"
+        )
+    if row.get("split", "train") not in SPLITS:
+        raise ValueError(f"{place}: split is {row['split']!r}; it must be one of {', '.join(SPLITS)}")
+    return row
+
+
+def _check_images(table: str, paths: dict[str, str]) -> None:
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        more = ", ..." if len(missing) > _MOST_NAMED else ""
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(paths)} images that {table} lists are not there: "
+            f"{', '.join(missing[:_MOST_NAMED])}{more}; paths are relative to the folder of the table"
+        )

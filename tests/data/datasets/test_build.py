@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from fastreid.data.datasets import (
+    DATASET_SCHEME_REGISTRY,
+    ImageDataset,
+    Market1501,
+    build_dataset,
+    dataset_labels,
+    dataset_root,
+)
+from fastreid.data.datasets.build import find_path
+
+from ..conftest import write_image
+
+
+def test_names_are_looked_up(market_root):
+    data = build_dataset("Market1501", root=str(market_root), combineall=True)
+    assert isinstance(data, Market1501) and len(data.train) == 24
+
+
+@pytest.mark.parametrize("path", ["C:/images/train.csv", r"C:\images\train.csv", "/images/a:b.csv"])
+def test_only_the_first_colon_counts(path, monkeypatch):
+    def table(path, *, name, root, **options):
+        return path, name, root, options
+
+    monkeypatch.setitem(DATASET_SCHEME_REGISTRY._objects, "table", table)
+    assert build_dataset(f"table:{path}", label="mine", root="/data", verbose=False) == (
+        path, "mine", "/data", {"verbose": False},
+    )  # fmt: skip
+
+
+def test_every_scheme_is_one_text_away(tmp_path):
+    assert sorted(DATASET_SCHEME_REGISTRY) == ["csv", "folder", "market"]
+    for scheme in DATASET_SCHEME_REGISTRY:
+        with pytest.raises(FileNotFoundError, match="'nowhere', which DATASETS names, is not found"):
+            build_dataset(f"{scheme}:nowhere", root=str(tmp_path))
+        with pytest.raises(ValueError, match=f"'{scheme}:' in DATASETS names no file or folder"):
+            build_dataset(f"{scheme}:")
+
+
+def test_unknown_scheme_names_those_there_are():
+    with pytest.raises(KeyError, match=r"no 'C'.* Registered: csv, folder, market"):
+        build_dataset(r"C:\images\train.csv")
+    with pytest.raises(KeyError, match=r"no 'dir'"):
+        build_dataset("dir:images")
+
+
+def test_relative_paths_are_seen_from_here_and_then_from_the_root(tmp_path, monkeypatch):
+    here, root = tmp_path / "here", tmp_path / "root"
+    for folder in (here, root):
+        write_image(folder / "shop" / "anna" / "1.jpg")
+    write_image(root / "street" / "bob" / "1.jpg")
+    monkeypatch.chdir(here)
+    assert find_path("shop", str(root)) == "shop"
+    assert find_path("street", str(root)) == str(root / "street")
+    assert find_path(str(root / "shop"), "") == str(root / "shop")
+    with pytest.raises(FileNotFoundError) as error:
+        find_path("gone", str(root))
+    assert f"looked for {str(here / 'gone')!r} and {str(root / 'gone')!r};" in str(error.value)
+    assert len(build_dataset("folder:street", root=str(root)).train) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["Market1501"], ["Market1501"]),
+        (["csv:a/b/test.csv"], ["test.csv"]),
+        (["csv:a/b/test.csv", "csv:a/c/test.csv"], ["b-test.csv", "c-test.csv"]),
+        (["folder:/data/Market1501/", "Market1501"], ["data-Market1501", "Market1501"]),
+        (["csv:C:/a/t.csv", r"csv:D:\a\t.csv"], ["C:-a-t.csv", "D:-a-t.csv"]),
+        (["folder:shop", "market:shop"], ["folder:shop", "market:shop"]),
+        (["folder:a-b/c", "folder:a/b-c"], ["c", "b-c"]),
+        ([], []),
+    ],
+)
+def test_labels_are_short_and_unique(names, labels):
+    assert dataset_labels(names) == dict(zip(names, labels, strict=True))
+
+
+def test_what_a_scheme_returns_is_a_data_set(tmp_path):
+    write_image(tmp_path / "shop" / "anna" / "1.jpg")
+    data = build_dataset("folder:shop", root=str(tmp_path))
+    assert isinstance(data, ImageDataset)
+    assert data[0][0].size == (8, 16)
+    assert dataset_root(str(tmp_path)) == str(tmp_path)
