@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from fastreid.config import get_cfg, get_config_file
-from fastreid.data.datasets import DATASET_REGISTRY, Market1501, SynthReID
+from fastreid.data.datasets import DATASET_REGISTRY, MSMT17, DukeMTMC, Market1501, SynthReID, VeRi, synthreid
+from fastreid.data.synthetic import Benchmark
 from fastreid.engine import DefaultTrainer
 from fastreid.modeling.losses import LOSS_REGISTRY
 from fastreid.utils.custom_imports import import_custom_modules
@@ -37,6 +38,13 @@ def checkout(tmp_path, monkeypatch):
             (tmp_path / block["name"]).write_text(block["text"], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+# appended to a command line of a page: seconds instead of minutes
+_LESS = [
+    "MODEL.DEVICE", "cpu", "INPUT.SIZE_TRAIN", "[32,16]", "INPUT.SIZE_TEST", "[32,16]", "DATALOADER.NUM_WORKERS", "0",
+    "TEST.NUM_WORKERS", "0", "SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_ITERS", "0", "SOLVER.IMS_PER_BATCH", "32",
+]  # fmt: skip
 
 
 def _fast(cfg, root: Path, output: Path):
@@ -113,7 +121,7 @@ def test_the_dataset_of_ones_own(checkout, monkeypatch):
 
 def test_the_layouts_name_the_right_folders_and_numbers():
     text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
-    for dataset in (Market1501, SynthReID):
+    for dataset in (Market1501, SynthReID, DukeMTMC, VeRi):
         assert f"    {dataset.folder}/\n" in text
         for split, folder in dataset.splits.items():
             identities, images = dataset.statistics[split]
@@ -121,8 +129,39 @@ def test_the_layouts_name_the_right_folders_and_numbers():
                 line for line in text.split(f"    {dataset.folder}/\n")[1].splitlines()[:3] if f" {folder}/" in line
             ]
             assert f"{images} images" in line
-            # the gallery's count takes the distractors for one more identity
-            assert f" {identities - (split == 'gallery')} " in line
+            # where distractors are identity 0, the gallery's count takes them for one more identity
+            assert f" {identities - (split == 'gallery' and bool(dataset.distractor_pids))} " in line
+
+
+def test_the_layout_of_msmt17_names_its_folders_lists_and_numbers():
+    text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8").split("## MSMT17\n")[1].split("\n## ")[0]
+    assert MSMT17.url.split()[0] in text
+    for name in [*MSMT17.versions, *(folder for folders in MSMT17.versions.values() for folder in folders)]:
+        assert f" {name}/" in text
+    for split, name in MSMT17.lists.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"        {name} ")]
+        assert f" {MSMT17.statistics.get(split, (0, 2373))[1]} images" in line
+
+
+@pytest.mark.slow
+def test_the_crops_of_ones_own_are_trained_and_evaluated(checkout, monkeypatch, capsys):
+    """Every command of docs/data.md, in order, in this process; training is cut down to seconds."""
+    monkeypatch.setenv("FASTREID_DATASETS", str(checkout / "datasets"))
+    monkeypatch.setattr(synthreid, "_BENCHMARK", Benchmark(train_identities=4, test_identities=2, distractors=0))
+    text = (_ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    python (\S+)(.*)$", text, re.MULTILINE)
+    assert [script for script, _ in commands].count("tools/train_net.py") == 3
+    for script, arguments in commands:
+        less = _LESS if script.startswith("tools/") else []
+        monkeypatch.setattr(sys, "argv", [script, *arguments.split(), *less])
+        runpy.run_path(str(_ROOT / script) if less else script, run_name="__main__")
+    assert re.search(r"the same person: -?[01]\.\d\d, two people: -?[01]\.\d\d", capsys.readouterr().out)
+    results = json.loads((checkout / "logs" / "my_crops" / "results.json").read_text())
+    assert list(results) == ["crops"]
+    assert "Evaluating by the protocol cameraless" in (checkout / "logs" / "my_crops" / "log.txt").read_text()
+    assert list(json.loads((checkout / "logs" / "my_mix" / "results.json").read_text())) == [
+        "SynthReID", "crops", "crops.csv",
+    ]  # fmt: skip
 
 
 def test_the_example_from_python(checkout):
