@@ -62,9 +62,8 @@ class FeatureSet:
         Raises:
             ValueError: with the number of bad images and the position of the first ``most_named`` of them.
         """
-        chunks = self.features.split(4096)  # the test of a chunk needs as much memory again as the chunk
-        finite = torch.cat([chunk.isfinite().all(dim=1) for chunk in chunks])  # (N,)
-        bad = (~finite).nonzero().flatten().tolist()
+        suspects = (~self.features.sum(dim=1).isfinite()).nonzero().flatten()  # a sum costs no copy; it may overflow
+        bad = [place for place in suspects.tolist() if not self.features[place].isfinite().all()]
         if bad:
             more = ", ..." if len(bad) > most_named else ""
             raise ValueError(

@@ -20,6 +20,8 @@ __all__ = [
     "rank_rows",
 ]
 
+_VALUES_AT_A_TIME, _BARS_AT_A_TIME = 32768, 16  # compared at once: half a megabyte of outcomes
+
 
 def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarray) -> np.ndarray:
     """Rank every true match of one query without sorting the gallery.
@@ -51,10 +53,20 @@ def _count_ranks(
     similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray, slack: np.ndarray | float = 0.0
 ) -> np.ndarray:
     bars = np.sort(matches - slack)[::-1]  # (M,), best first; who reaches a bar is ahead of its match
-    at_or_above = np.array([np.count_nonzero(similarity >= bar) for bar in bars], dtype=np.int64)
     own = np.sort(np.concatenate((matches, junk)))  # what the counts over the whole row hold beside the others
-    own_at_or_above = own.size - np.searchsorted(own, bars, side="left")
-    return at_or_above - own_at_or_above + np.arange(1, bars.size + 1)
+    own_reaching = own.size - np.searchsorted(own, bars, side="left")
+    return _count_reaching(similarity, bars) - own_reaching + np.arange(1, bars.size + 1)
+
+
+def _count_reaching(values: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    """Return how many values ``(G,)`` reach each bar, ``(M,)`` int64, counted in pieces that stay in the cache."""
+    counts = np.zeros(bars.size, dtype=np.int64)
+    for start in range(0, values.size, _VALUES_AT_A_TIME):
+        piece = values[start : start + _VALUES_AT_A_TIME]
+        for first in range(0, bars.size, _BARS_AT_A_TIME):
+            part = slice(first, first + _BARS_AT_A_TIME)
+            counts[part] += [np.count_nonzero(reaches) for reaches in piece >= bars[part, None]]
+    return counts
 
 
 def _require_finite(similarity: np.ndarray, what: str) -> None:

@@ -122,3 +122,8 @@ def test_two_processes_give_the_results_of_one(tmp_path):
     # An error that concerns all of them is raised on all of them, so that none waits for the others.
     assert "num_query is 10, but there are features of 9 images" in first["error"]
     assert first["error"] == second["error"]
+
+
+def test_finite_features_whose_sum_overflows_are_finite():
+    features = torch.full((3, 4), torch.finfo(torch.float32).max)
+    FeatureSet(features, *labels(3)).require_finite()

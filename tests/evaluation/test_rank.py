@@ -65,6 +65,16 @@ def test_match_ranks_are_the_places_in_the_sorted_gallery(ties, dtype):
         assert found.tolist() == ranks_by_sorting(similarity.tolist(), role == 0, role == 1)
 
 
+@pytest.mark.parametrize(("values", "bars"), [(1, 1), (7, 3), (64, 16)])
+def test_ranks_do_not_depend_on_how_many_are_compared_at_once(values, bars, monkeypatch):
+    monkeypatch.setattr(rank, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(rank, "_BARS_AT_A_TIME", bars)
+    rng = np.random.default_rng(0)
+    similarity, role = np.round(rng.random(50), 1), rng.integers(0, 3, 50)
+    expected = ranks_by_sorting(similarity.tolist(), role == 0, role == 1)
+    assert match_ranks(similarity, role == 0, role == 1).tolist() == expected
+
+
 def test_a_constant_score_ranks_the_matches_last():
     is_match = np.array([True, False, False, True, False])
     assert match_ranks(np.ones(5), is_match, np.zeros(5, bool)).tolist() == [4, 5]

@@ -78,6 +78,26 @@ def test_galleries_of_any_size(metric, gallery_size):
     assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, metric)
 
 
+@pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
+@pytest.mark.parametrize(
+    ("query_dtype", "gallery_dtype"), [(torch.float32, torch.float64), (torch.float16, torch.float32)]
+)
+def test_queries_and_gallery_may_differ_in_precision(metric, query_dtype, gallery_dtype):
+    query, gallery = random_set(6, seed=1, dtype=query_dtype), random_set(20, seed=2, dtype=gallery_dtype)
+    assert [r.tolist() for r in rank_matches(query, gallery, metric=metric)] == ranks_as_loops(query, gallery, metric)
+    assert [r.tolist() for r in rank_matches(gallery, query, metric=metric)] == ranks_as_loops(gallery, query, metric)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_shares_of_the_queries_are_put_together_in_order(threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    query, gallery = random_set(7, seed=1), random_set(30, seed=2)
+    assert [r.tolist() for r in rank_matches(query, gallery)] == ranks_as_loops(query, gallery, "cosine")
+    query.features[4, 0] = torch.nan
+    with pytest.raises(ValueError, match="query 4 to the gallery has 30 of 30 values"):
+        rank_matches(query, gallery)
+
+
 def test_no_query():
     assert rank_matches(random_set(0), random_set(4)) == []
 
