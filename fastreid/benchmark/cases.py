@@ -1,0 +1,120 @@
+"""What is measured by default: areas, variants and sizes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["AREAS", "CONFIG_FILE", "VARIANTS", "Case", "parse_variant", "plan"]
+
+AREAS = ("train", "loader", "inference", "evaluation", "sampler")
+"""Names of the areas, in their order; each is a module of this package with a function ``measure``."""
+
+CONFIG_FILE = "Market1501/bagtricks_R50-ibn.yml"
+
+# Config settings that are compared with the recipe as it is ("plain"), per area. What the library recommends for a
+# processor or a GPU belongs here.
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "train": {"mixed precision": ("SOLVER.AMP.ENABLED", "True")},
+    "inference": {},
+}
+
+_SIZES: dict[str, dict[str, Any]] = {
+    "train": {"batch": 64, "steps": 3},
+    "loader": {"images": 2048, "batch": 64, "workers": 1},
+    "inference": {"batch": 64, "steps": 5},
+    "evaluation": {"queries": 3368, "gallery": 19732, "dimensions": 2048},
+    "sampler": {"images": 1_000_000, "identities": 100_000},
+}
+_QUICK_SIZES: dict[str, dict[str, Any]] = {
+    "train": {"batch": 16, "steps": 2},
+    "loader": {"images": 256, "batch": 64, "workers": 1},
+    "inference": {"batch": 16, "steps": 2},
+    "evaluation": {"queries": 500, "gallery": 5000, "dimensions": 2048},
+    "sampler": {"images": 100_000, "identities": 10_000},
+}
+_GPU_STEPS = 20  # times the steps of a CPU
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is measured.
+
+    Args:
+        area: a name of :data:`AREAS`.
+        variant: what is special about it; the first variant of an area that has ``images_per_second`` is what the
+            others are compared with, see ``is_baseline``.
+        values: arguments of the area's ``measure``.
+        is_baseline: the other variants of the area tell how many times as fast as this one they are.
+    """
+
+    area: str
+    variant: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    is_baseline: bool = False
+
+
+def plan(
+    areas: Sequence[str] = AREAS,
+    *,
+    config_file: str = CONFIG_FILE,
+    opts: Sequence[str] = (),
+    variants: Mapping[str, Sequence[str]] | None = None,
+    quick: bool = False,
+    gpu: bool = False,
+) -> list[Case]:
+    """List the cases of the areas, in the order of :data:`AREAS`.
+
+    Args:
+        areas: names of :data:`AREAS`.
+        config_file: recipe of model, input and training.
+        opts: ``KEY VALUE`` pairs that hold for all cases.
+        variants: by name, further ``KEY VALUE`` pairs that training and inference are also measured with; ``None``:
+            those of :data:`VARIANTS`.
+        quick: take small sizes, for a look.
+        gpu: train and embed more batches, since they take less time.
+
+    Raises:
+        ValueError: if there is no such area.
+    """
+    unknown = sorted(set(areas) - set(AREAS))
+    if unknown or not areas:
+        raise ValueError(f"--only must name areas out of {', '.join(AREAS)}, got {', '.join(unknown) or 'nothing'}")
+    sizes = {area: dict(values) for area, values in (_QUICK_SIZES if quick else _SIZES).items()}
+    recipe = {"config_file": config_file, "opts": list(opts)}
+    cases = {area: [] for area in AREAS}
+    for area in ("train", "inference"):
+        if gpu:
+            sizes[area]["steps"] *= _GPU_STEPS
+        values = {**sizes[area], **recipe}
+        cases[area].append(Case(area, "plain", values, is_baseline=True))
+        for name, more in (VARIANTS[area] if variants is None else variants).items():
+            cases[area].append(Case(area, name, {**values, "opts": [*opts, *more]}))
+    cases["train"].append(Case("train", "from files", {**sizes["train"], **recipe, "from_files": True}))
+    for plain in (True, False):
+        name = "plain torchvision" if plain else "library"
+        cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))
+    for metric in ("cosine", "euclidean"):
+        cases["evaluation"].append(Case("evaluation", metric, {**sizes["evaluation"], "metric": metric}))
+    for sampler in ("NaiveIdentitySampler", "TrainingSampler"):
+        cases["sampler"].append(Case("sampler", sampler, {**sizes["sampler"], "name": sampler}))
+    return [case for area in AREAS if area in areas for case in cases[area]]
+
+
+def parse_variant(text: str) -> tuple[str, list[str]]:
+    """Take ``"name: KEY VALUE KEY VALUE"`` apart.
+
+    Raises:
+        ValueError: if it is not of this form.
+
+    Example:
+        >>> parse_variant("bf16: SOLVER.AMP.ENABLED True")
+        ('bf16', ['SOLVER.AMP.ENABLED', 'True'])
+    """
+    name, _, settings = text.partition(":")
+    opts = shlex.split(settings)
+    if not name.strip() or not opts or len(opts) % 2:
+        raise ValueError(f"--variant must read 'name: KEY VALUE KEY VALUE ...', got {text!r}")
+    return name.strip(), opts

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+from fastreid.benchmark import evaluation, inference, loader, sampler, train
+from fastreid.benchmark.images import write_images
+from fastreid.benchmark.meters import PeakMemory, seconds
+
+_TINY = {
+    "config_file": "Market1501/bagtricks_R50.yml",
+    "opts": [
+        *("INPUT.SIZE_TRAIN", "[32, 16]", "INPUT.SIZE_TEST", "[32, 16]", "MODEL.DEVICE", "cpu"),
+        *("MODEL.BACKBONE.DEPTH", "18x", "MODEL.BACKBONE.FEAT_DIM", "512"),
+    ],
+}
+
+
+def positive(figures, *keys):
+    assert set(figures) == {"images_per_second", "seconds", "peak_memory_mib", *keys}
+    assert figures["images_per_second"] > 0 and figures["seconds"] > 0 and figures["peak_memory_mib"] >= 0
+    return figures["images_per_second"] * figures["seconds"]  # images of one step
+
+
+def test_evaluation():
+    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="euclidean", identities=5)
+    assert positive(figures, "product_ratio") == pytest.approx(20)
+    assert figures["product_ratio"] > 0
+
+
+def test_the_product_beside_the_evaluation_is_the_whole_product(monkeypatch):
+    monkeypatch.setattr(evaluation, "_ROWS", 3)
+    monkeypatch.setattr(evaluation, "_COLUMNS", 4)
+    query, gallery, block = torch.rand(3, 5), torch.rand(10, 5), torch.zeros(3, 10)
+    evaluation._product(query, gallery, block)
+    torch.testing.assert_close(block, query @ gallery.t())
+
+
+@pytest.mark.parametrize("name", ["NaiveIdentitySampler", "TrainingSampler"])
+def test_sampler(name):
+    assert positive(sampler.measure(name=name, images=500, identities=50, batch=16)) == pytest.approx(500)
+
+
+def test_an_unknown_sampler():
+    with pytest.raises(ValueError, match=r"name must be one of .*NaiveIdentitySampler.*, got 'Other'"):
+        sampler.measure(name="Other", images=10, identities=2)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_loader(plain):
+    assert positive(loader.measure(plain=plain, images=32, batch=8, workers=0, **_TINY)) == pytest.approx(8)
+
+
+def test_loader_reads_whole_batches():
+    with pytest.raises(ValueError, match=r"images must be a multiple of batch \(8\), got 12"):
+        loader.measure(plain=True, images=12, batch=8, workers=0, **_TINY)
+
+
+def test_inference():
+    assert positive(inference.measure(batch=3, steps=1, **_TINY)) == pytest.approx(3)
+
+
+@pytest.mark.parametrize("from_files", [False, True])
+def test_train(from_files):
+    figures = train.measure(batch=8, steps=1, from_files=from_files, workers=0, **_TINY)
+    assert positive(figures, "waiting_percent") == pytest.approx(8)
+    assert 0 <= figures["waiting_percent"] <= 100
+
+
+def test_images_are_dealt_out_and_the_same_every_time(tmp_path):
+    first, again = (write_images(tmp_path / name, 6, identities=2) for name in "ab")
+    assert [item[1:] for item in first] == [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 0)]
+    with Image.open(first[3][0]) as one, Image.open(again[3][0]) as other:
+        assert one.size == (64, 128)
+        assert one.tobytes() == other.tobytes()
+
+
+def test_peak_memory_sees_what_was_given_back():
+    with PeakMemory() as memory:
+        large = torch.ones(64, 2**18)  # 64 MiB, every page written
+        del large
+    assert 32 <= memory.mib <= 256
+
+
+def test_seconds_waits_for_the_function():
+    calls = []
+    assert seconds(lambda: calls.append(1)) >= 0
+    assert calls == [1]
