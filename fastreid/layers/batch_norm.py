@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from ..utils import comm
 from .precision import at_least_float32
 
-__all__ = ["IBN", "BatchNorm", "FrozenBatchNorm", "GhostBatchNorm", "GroupNorm", "SyncBatchNorm", "get_norm"]
+__all__ = [
+    "IBN",
+    "BatchNorm",
+    "FrozenBatchNorm",
+    "GhostBatchNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "SyncBatchNorm",
+    "get_norm",
+]
 
 
 def _start(norm: nn.Module, weight_freeze: bool, bias_freeze: bool, weight_init: float, bias_init: float) -> None:
@@ -238,6 +247,31 @@ def get_norm(norm: str | Callable[..., nn.Module], out_channels: int, **kwargs: 
     return _NORMS[norm](out_channels, **kwargs)
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance normalisation with scale and shift, whose output has the memory format of its input.
+
+    torch's own always returns the standard format, so that a network in ``channels_last`` would go back and forth.
+
+    Args:
+        num_features: number of channels.
+        eps: added to the variance.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__(num_features, eps=eps, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``(N, C, H, W)``."""
+        if self.training:  # its backward pass is one kernel
+            out = super().forward(x)
+            return out.contiguous(memory_format=torch.channels_last) if x.stride(1) == 1 else out
+        exact = at_least_float32(x)
+        mean = exact.mean(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
+        var = (exact - mean).square().mean(dim=(2, 3), keepdim=True)
+        scale = (var + self.eps).rsqrt() * self.weight[:, None, None]
+        return torch.addcmul(self.bias[:, None, None] - mean * scale, exact, scale).to(x.dtype)
+
+
 class IBN(nn.Module):
     """Instance normalisation for the first half of the channels, batch normalisation for the second.
 
@@ -253,7 +287,7 @@ class IBN(nn.Module):
     def __init__(self, planes: int, bn_norm: str | Callable[..., nn.Module], **kwargs: Any) -> None:
         super().__init__()
         self.half = planes // 2
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
+        self.IN = InstanceNorm(self.half)
         self.BN = get_norm(bn_norm, planes - self.half, **kwargs)
 
     def forward(self, x: Tensor) -> Tensor:

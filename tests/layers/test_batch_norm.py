@@ -12,6 +12,7 @@ from fastreid.layers.batch_norm import (
     FrozenBatchNorm,
     GhostBatchNorm,
     GroupNorm,
+    InstanceNorm,
     SyncBatchNorm,
     get_norm,
 )
@@ -188,3 +189,16 @@ def test_synchronised_norm_on_two_cpu_processes_is_batch_norm_of_the_whole_batch
     for ours in (running0, running1):
         torch.testing.assert_close(ours[0], plain.running_mean)
         torch.testing.assert_close(ours[1], plain.running_var)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_that_of_torch_in_the_memory_format_of_its_input(training, memory_format):
+    norm = InstanceNorm(4).train(training).double()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = (torch.randn(3, 6, 5, 4, dtype=torch.float64) + 2).contiguous(memory_format=memory_format)[:, :4]
+    out = norm(x)
+    torch.testing.assert_close(out, nn.functional.instance_norm(x, weight=norm.weight, bias=norm.bias))
+    assert out.is_contiguous(memory_format=memory_format)
+    assert norm.bfloat16()(x.bfloat16()).dtype is torch.bfloat16

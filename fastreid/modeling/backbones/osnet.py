@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from ...config import CfgNode
-from ...layers.batch_norm import get_norm
+from ...layers.batch_norm import InstanceNorm, get_norm
 from ...utils.weights import load_weights, read_state_dict
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
 
@@ -95,7 +95,7 @@ class OSBlock(nn.Module):
         self.gate = ChannelGate(planes)  # one for all streams
         self.conv3 = _pointwise(planes, outplanes, norm, act=False)
         self.downsample = None if inplanes == outplanes else _pointwise(inplanes, outplanes, norm, act=False)
-        self.IN = nn.InstanceNorm2d(outplanes, affine=True) if with_in else None
+        self.IN = InstanceNorm(outplanes) if with_in else None
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ class OSNet(Backbone):
             )
         stem, first, second, third = widths
         self._shape = FeatureShape(channels=third, stride=16)
-        stem_norm = nn.InstanceNorm2d(stem, affine=True) if with_ibn else get_norm(norm, stem)
+        stem_norm = InstanceNorm(stem) if with_ibn else get_norm(norm, stem)
         self.conv1 = ConvNormAct(nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False), stem_norm)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 

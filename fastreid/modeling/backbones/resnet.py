@@ -64,7 +64,7 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.se(self.bn2(self.conv2(out)))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + shortcut)
+        return self.relu(out.add_(shortcut))  # in place: nobody else reads it, and a large map is not written again
 
 
 class Bottleneck(nn.Module):
@@ -112,7 +112,7 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.se(self.bn3(self.conv3(out)))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + shortcut)
+        return self.relu(out.add_(shortcut))  # in place: nobody else reads it, and a large map is not written again
 
 
 class Layout(NamedTuple):
