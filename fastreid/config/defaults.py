@@ -27,6 +27,9 @@ _C.CUDNN_BENCHMARK = False
 _C.MODEL = CN()
 # auto (CUDA, else MPS, else CPU) | cuda | cuda:N | mps | cpu. An explicit device that is missing is an error.
 _C.MODEL.DEVICE = "auto"
+# Keep images and feature maps in memory pixel by pixel, not channel by channel: same numbers, faster convolutions on
+# most CPUs and on CUDA in half precision.
+_C.MODEL.CHANNELS_LAST = False
 # A name of META_ARCH_REGISTRY.
 _C.MODEL.META_ARCHITECTURE = "Baseline"
 # Top-level parts of the model (whole names, regular expressions) that stand still for SOLVER.FREEZE_ITERS.
@@ -257,6 +260,11 @@ _C.TEST.EXPECTED_RESULTS = []
 _C.TEST.ROC = CN({"ENABLED": False})
 # Average the embeddings of an image and its mirror image.
 _C.TEST.FLIP = CN({"ENABLED": False})
+# Mixed precision, in evaluation and prediction. DTYPE as in SOLVER.AMP. Embeddings are float32 all the same.
+_C.TEST.AMP = CN({"ENABLED": False})
+_C.TEST.AMP.DTYPE = "auto"
+# Put batch norms into the convolutions before them, in a copy of the model: same numbers up to rounding, faster.
+_C.TEST.FOLD_BN = False
 # Average query expansion: weight sim ** ALPHA, QE_TIME rounds, QE_K neighbours.
 _C.TEST.AQE = CN({"ENABLED": False})
 _C.TEST.AQE.ALPHA = 3.0

@@ -34,6 +34,7 @@ from ..utils.weights import unwrap_model
 from . import hooks
 from .amp import resolve_amp_dtype
 from .checkpoint_state import checkpoint_meta
+from .inference import inference_model
 from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
 from .resume import continue_from_v1, restore_run, run_state
@@ -287,6 +288,7 @@ class DefaultTrainer(TrainerBase):
             other ranks.
         """
         share_buffers(model)
+        model = inference_model(cfg, model)
         results: dict[str, Any] = {}
         for name, label in dataset_labels(cfg.DATASETS.TESTS).items():
             try:
@@ -337,4 +339,5 @@ def _build_inner_trainer(
     dtype = resolve_amp_dtype(cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE, device)
     if dtype is None:
         return SimpleTrainer(model, loader, optimizer, param_wrapper)
+    logger.info("Training in %s where autocast allows it, in float32 elsewhere", str(dtype).removeprefix("torch."))
     return AMPTrainer(model, loader, optimizer, param_wrapper, dtype=dtype)

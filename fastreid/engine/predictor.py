@@ -9,6 +9,7 @@ from ..config import CfgNode
 from ..modeling import build_model
 from ..utils.checkpoint import Checkpointer
 from ..utils.custom_imports import import_custom_modules
+from .inference import inference_model
 
 __all__ = ["DefaultPredictor"]
 
@@ -30,9 +31,9 @@ class DefaultPredictor:
         self.cfg = cfg.clone()
         self.cfg.defrost()
         self.cfg.MODEL.BACKBONE.PRETRAIN = False
-        self.model = build_model(self.cfg)
-        Checkpointer(self.model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
-        self.model.eval()
+        model = build_model(self.cfg)
+        Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
+        self.model = inference_model(self.cfg, model.eval())
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from ...config import CfgNode
@@ -21,6 +22,8 @@ well, the embeddings ``(N, D)``, not normalised.
 def build_model(cfg: CfgNode) -> nn.Module:
     """Build the model ``MODEL.META_ARCHITECTURE`` on ``MODEL.DEVICE``, in training mode.
 
+    With ``MODEL.CHANNELS_LAST`` its convolutions, and so its feature maps, are in that memory format.
+
     Inside ``with torch.device("meta")`` it stays there, without memory: for looking at shapes.
 
     Raises:
@@ -28,6 +31,8 @@ def build_model(cfg: CfgNode) -> nn.Module:
         ValueError: if the device is not there, or parts of the model do not fit together.
     """
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+    if cfg.MODEL.CHANNELS_LAST:
+        model = model.to(memory_format=torch.channels_last)  # its first convolution turns the images round
     if any(parameter.is_meta for parameter in model.parameters()):
         return model
     return model.to(resolve_device(cfg.MODEL.DEVICE, local_rank=comm.get_local_rank()))
