@@ -12,6 +12,8 @@ from ...utils import comm
 
 __all__ = ["StreamIndex", "StreamSampler"]
 
+_PART = 1 << 16  # samples of a pass that are Python objects at a time
+
 
 class StreamIndex(int):
     """The index of an image in its data set, which also knows its place in the global stream of samples.
@@ -81,6 +83,17 @@ class StreamSampler(Sampler[StreamIndex]):
         """Return the data set indices of a pass in their order, ``(pass_length(number),)`` int64."""
         raise NotImplementedError
 
+    def stretch(self, begin: int, count: int) -> np.ndarray:
+        """Return ``count`` samples of the global stream from position ``begin`` on, ``(count,)`` int64."""
+        parts, first = [], 0
+        for number in itertools.count():
+            length = self.pass_length(number)
+            if first + length > begin:
+                parts.append(self.pass_indices(number)[max(begin - first, 0) : begin + count - first])
+            first += length
+            if first >= begin + count:
+                return np.concatenate(parts)
+
     def __iter__(self) -> Iterator[StreamIndex]:
         """Yield this rank's share of the stream behind ``start``, without end."""
         start, seed = self.start, self.seed
@@ -100,6 +113,9 @@ class StreamSampler(Sampler[StreamIndex]):
             indices = self.pass_indices(number)  # (L,)
             positions = np.arange(max(first, start), first + len(indices))
             mine = positions[positions // self._share % self._world == self._rank]
-            for index, position in zip(indices[mine - first].tolist(), mine.tolist(), strict=True):
-                yield StreamIndex(index, seed, position)
+            for part in np.array_split(mine, len(mine) // _PART + 1):
+                for index, position in zip(indices[part - first].tolist(), part.tolist(), strict=True):
+                    made = int.__new__(StreamIndex, index)  # a call of the class would take twice the time
+                    made.seed, made.position = seed, position
+                    yield made
             first += len(indices)

@@ -74,6 +74,21 @@ def test_start_skips_passes_without_making_them():
     assert Lazy.made == [4]
 
 
+@pytest.mark.parametrize("begin", range(0, 30, 3))
+@pytest.mark.parametrize("count", [1, 5, 6, 40])
+def test_stretch_is_a_part_of_the_stream(begin, count):
+    assert Counting(share=2, seed=0).stretch(begin, count).tolist() == expected(begin + count)[begin:]
+
+
+def test_long_passes_are_given_out_in_parts(as_rank, monkeypatch):
+    monkeypatch.setattr("fastreid.data.samplers.stream._PART", 4)
+    as_rank(1, 2)
+    taken = list(itertools.islice(Counting(share=3, seed=0), 60))
+    positions = [position for position in range(120) if position // 3 % 2 == 1]
+    assert [index.position for index in taken] == positions
+    assert [int(index) for index in taken] == [expected(120)[position] for position in positions]
+
+
 @pytest.mark.parametrize("start", [-4, 2, 5])
 def test_start_must_be_a_whole_number_of_rounds(as_rank, start):
     as_rank(0, 2)
