@@ -183,15 +183,20 @@ _C.DATASETS.NAMES = ("Market1501",)
 _C.DATASETS.TESTS = ("Market1501",)
 # Train on query and gallery too.
 _C.DATASETS.COMBINEALL = False
+# Shares of several NAMES in a training batch; empty: one pool of all items. equal | proportional (to n, the training
+# images of a set) | tempered (to n ** SHARES_POWER, in [0, 1]).
+_C.DATASETS.SHARES = ""
+_C.DATASETS.SHARES_POWER = 0.5
 
 _C.DATALOADER = CN()
-# A name of SAMPLER_REGISTRY: TrainingSampler | NaiveIdentitySampler | ...
+# A name of SAMPLER_REGISTRY: TrainingSampler | NaiveIdentitySampler | BalancedIdentitySampler |
+# CameraAwareIdentitySampler | SetReWeightSampler | ImbalancedDatasetSampler | ...
 _C.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
 # Images of each identity in a batch, for the identity samplers.
 _C.DATALOADER.NUM_INSTANCE = 4
 # Processes that load training images; 0: the training process does it itself.
 _C.DATALOADER.NUM_WORKERS = 8
-# Identities drawn from each set, for SetReWeightSampler.
+# For SetReWeightSampler: of every sum(SET_WEIGHT) identities of a batch, how many come from each set (camid, sorted).
 _C.DATALOADER.SET_WEIGHT = []
 
 # ---------------------------------------------------------------------------- training (solver/, engine/)

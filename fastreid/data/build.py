@@ -17,7 +17,7 @@ from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
 from .datasets.build import build_dataset, dataset_labels, dataset_root
 from .protocol import check_protocol
-from .samplers import InferenceSampler, TrainingSampler, build_train_sampler
+from .samplers import InferenceSampler, TrainingSampler, build_mixed_sampler, build_train_sampler
 from .samplers.build import per_process_batch_size
 from .transforms import build_transforms
 
@@ -40,13 +40,16 @@ def _train_loader_from_config(
     num_workers: int | None = None,
     **dataset_options: Any,
 ) -> dict[str, Any]:
+    sets = None  # name and size of each, where they are known
     if train_set is None:
         logger.info("Prepare training set")
-        items = _train_items(cfg, dataset_options)
+        items, sets = _train_items(cfg, dataset_options)
         _check_batch_fits(len(items), cfg.SOLVER.IMS_PER_BATCH, f"DATASETS.NAMES ({', '.join(cfg.DATASETS.NAMES)})")
         train_set = CommDataset(items, build_transforms(cfg) if transforms is None else transforms, relabel=True)
     else:
         _warn_of_unused("train_set", transforms, dataset_options)
+    if sampler is None and cfg.DATASETS.SHARES:
+        sampler = build_mixed_sampler(cfg, train_set, sets)
     return {
         "train_set": train_set,
         "sampler": build_train_sampler(cfg, train_set) if sampler is None else sampler,
@@ -163,8 +166,8 @@ def build_reid_test_loader(
     return DataLoader(test_set, batch_sampler=batches, **_common_options(num_workers, pin_memory, seed=0)), num_query
 
 
-def _train_items(cfg: CfgNode, options: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Concatenate the training items of all ``DATASETS.NAMES``."""
+def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], list[tuple[str, int]]]:
+    """Concatenate the training items of all ``DATASETS.NAMES``; return them, and the name and size of each set."""
     if not cfg.DATASETS.NAMES:
         raise ValueError("DATASETS.NAMES is empty; name at least one data set to train on")
     if cfg.DATASETS.COMBINEALL:
@@ -172,6 +175,7 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> list[tuple[Any, ...]]
     items: list[tuple[Any, ...]] = []
     labels = dataset_labels(cfg.DATASETS.NAMES)
     owners: dict[Any, str] = {}
+    sets: list[tuple[str, int]] = []
     for name in cfg.DATASETS.NAMES:
         data = build_dataset(name, label=labels[name], root=cfg.DATASETS.ROOT, **options)
         if comm.is_main_process() and hasattr(data, "show_train"):
@@ -180,7 +184,8 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> list[tuple[Any, ...]]
             raise ValueError(f"{name} has no training images, so it cannot be in DATASETS.NAMES; leave it out")
         _check_identities_are_its_own(name, {item[1] for item in data.train}, owners)
         items.extend(data.train)
-    return items
+        sets.append((name, len(data.train)))
+    return items, sets
 
 
 def _check_identities_are_its_own(name: str, pids: set[Any], owners: dict[Any, str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ...config import CfgNode, configurable
 from ...utils import comm
 from .build import per_process_batch_size, stream_seed
-from .draws import number_labels, shuffle_within
+from .draws import number_labels
 from .stream import StreamSampler
 
 if TYPE_CHECKING:
@@ -23,10 +23,9 @@ __all__ = ["IdentitySampler", "check_groups_fit"]
 class IdentitySampler(StreamSampler):
     """Fill every global batch with ``P`` different identities and ``K`` images of each; the base class.
 
-    A subclass says how many groups of ``K`` images each identity gives in a pass, and draws them. A pass goes in
-    rounds: in round ``r`` every identity with more than ``r`` groups gives one, in random order, cut into batches of
-    ``P``; the rest below ``P`` is left out. Each rank gets whole identities. The global batches do not depend on the
-    number of ranks.
+    In one pass every identity gives one group of ``K`` images, which a subclass draws. They are put in random order and
+    cut into batches of ``P``; the rest below ``P`` is left out. Each rank gets whole identities. The global batches do
+    not depend on the number of ranks.
 
     Args:
         data_source: the training items ``(img_path, pid, camid)``.
@@ -37,6 +36,7 @@ class IdentitySampler(StreamSampler):
 
     Attributes:
         num_instances: the argument.
+        identities_per_batch: ``P``, over all processes.
 
     Raises:
         ValueError: if the batch cannot be cut into groups of ``K``, or there are too few identities to fill one.
@@ -58,13 +58,9 @@ class IdentitySampler(StreamSampler):
         check_groups_fit(mini_batch_size, num_instances, num_identities=len(counts), world=world)
         super().__init__(share=mini_batch_size, seed=seed)
         self.num_instances = num_instances
-        groups = self.lay_out(identity, counts, data_source)  # (I,)
-        owner = np.repeat(np.arange(len(groups)), groups)  # (G,) identity of each group
-        self._rounds = np.arange(len(owner)) - (np.cumsum(groups) - groups)[owner]  # (G,) its number in the identity
-        sizes = np.bincount(self._rounds)  # (R,) groups in each round
-        whole = sizes - sizes % (mini_batch_size * world // num_instances)  # (R,) those that fill batches
-        # Places of the groups, sorted by round, that make the batches of a pass.
-        self._kept = np.flatnonzero(np.arange(len(owner)) < np.repeat(np.cumsum(sizes) - sizes + whole, sizes))
+        self.identities_per_batch = mini_batch_size * world // num_instances
+        self._num_identities = len(counts)
+        self.lay_out(identity, counts, data_source)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, dataset: CommDataset) -> dict[str, Any]:
@@ -76,8 +72,8 @@ class IdentitySampler(StreamSampler):
             "seed": stream_seed(cfg),
         }
 
-    def lay_out(self, identity: np.ndarray, counts: np.ndarray, data_source: Sequence[tuple[Any, ...]]) -> np.ndarray:
-        """Prepare what is the same in all passes; return the number of groups that each identity gives, ``(I,)``.
+    def lay_out(self, identity: np.ndarray, counts: np.ndarray, data_source: Sequence[tuple[Any, ...]]) -> None:
+        """Prepare what is the same in all passes.
 
         Args:
             identity: ``(N,)`` int64, each image's identity, below ``I``.
@@ -87,18 +83,18 @@ class IdentitySampler(StreamSampler):
         raise NotImplementedError
 
     def draw_groups(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the images of all groups of one pass, identity after identity, ``(G, K)`` int64."""
+        """Return a group of each identity for one pass, ``(I, K)`` int64."""
         raise NotImplementedError
 
     def pass_length(self, number: int) -> int:
         """Return the number of images in a pass, a multiple of the global batch size."""
-        return len(self._kept) * self.num_instances
+        return (self._num_identities - self._num_identities % self.identities_per_batch) * self.num_instances
 
     def pass_indices(self, number: int) -> np.ndarray:
         """Return the images of pass ``number``, batch after batch, ``(pass_length(number),)`` int64."""
         # The 1 keeps this stream apart from that of the item at position ``number``.
         rng = np.random.default_rng((self.seed, number, 1))
-        order = shuffle_within(self._rounds, rng)[self._kept]
+        order = rng.permutation(self._num_identities)[: self.pass_length(number) // self.num_instances]
         return self.draw_groups(rng)[order].reshape(-1)
 
 

@@ -21,6 +21,7 @@ def cfg():
     cfg = get_cfg()
     cfg.SOLVER.IMS_PER_BATCH = 16
     cfg.SEED = 8
+    cfg.DATALOADER.SET_WEIGHT = [1]  # the items have one camid
     return cfg
 
 
@@ -41,6 +42,21 @@ def test_every_sampler_builds_and_gives_the_same_global_batches(cfg, dataset, as
                 seen[index.position] = int(index)
     assert [seen[position] for position in range(160)] == [int(index) for index in alone]
     assert f"Using training sampler {name}" in caplog.text
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLER_REGISTRY))
+@pytest.mark.parametrize("batches", [1, 3, 11])
+def test_every_sampler_can_be_resumed_and_follows_its_seed(cfg, dataset, name, batches):
+    cfg.DATALOADER.SAMPLER_TRAIN = name
+    whole = list(itertools.islice(build_train_sampler(cfg, dataset), 320))
+    resumed = build_train_sampler(cfg, dataset)
+    resumed.start = 16 * batches
+    rest = list(itertools.islice(resumed, 320 - 16 * batches))
+    assert rest == whole[16 * batches :]
+    assert [index.position for index in rest] == list(range(16 * batches, 320))
+    other = build_train_sampler(cfg, dataset)
+    other.seed = 9
+    assert list(itertools.islice(other, 320)) != whole
 
 
 def test_unknown_sampler_names_the_nearest(cfg, dataset):

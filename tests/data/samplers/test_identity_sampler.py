@@ -25,21 +25,31 @@ def take(sampler, count):
 
 def one_pass_by_definition(items, batch_size, k, seed, number):
     """The definition, as loops over the same random draws."""
-    images = {pid: [n for n, item in enumerate(items) if item[1] == pid] for pid in dict.fromkeys(i[1] for i in items)}
-    groups = [(pid, nth) for pid in images for nth in range(max(1, len(images[pid]) // k))]
-    rng = np.random.default_rng((seed, number, 1))
-    order = rng.permutation(len(groups)).tolist()
+    rng = np.random.default_rng((seed, number, 2))
     shuffled = rng.permutation(len(items)).tolist()
-    waiting = {pid: [image for image in shuffled if image in images[pid]] for pid in images}
-    scarce = [pid for pid in images if len(images[pid]) < k]
-    draws = [rng.random(len(scarce)) for _ in range(k)]
-    for place, pid in enumerate(scarce):
-        waiting[pid] = [waiting[pid][int(draw[place] * len(images[pid]))] for draw in draws]
-    stream = []
-    for turn in range(len(groups)):
-        chosen = [groups[g] for g in order if groups[g][1] == turn]
-        for pid, nth in chosen[: len(chosen) - len(chosen) % (batch_size // k)]:
-            stream += waiting[pid][nth * k : nth * k + k]
+    waiting, scarce = {}, []
+    for _, pid, _ in items:
+        if pid not in waiting:
+            waiting[pid] = [image for image in shuffled if items[image][1] == pid]
+            scarce += [pid] if len(waiting[pid]) < k else []
+    few = {pid: len(waiting[pid]) for pid in scarce}
+    draws = rng.integers(np.array(list(few.values()), dtype=int)[:, None], size=(len(few), k))
+    for pid, row in zip(few, draws):
+        waiting[pid] = [waiting[pid][place] for place in row]
+    num_groups = sum(len(images) // k for images in waiting.values())
+    choices = iter(np.random.default_rng((seed, number, 1)).random(num_groups).tolist())
+    alive, stream = list(waiting), []
+    while len(alive) >= batch_size // k:
+        rest, chosen = list(alive), []
+        for _ in range(batch_size // k):
+            slot = int(next(choices) * len(rest))
+            chosen.append(rest[slot])
+            rest[slot] = rest[-1]
+            rest.pop()
+        for pid in chosen:
+            stream += waiting[pid][:k]
+            del waiting[pid][:k]
+        alive = rest + [pid for pid in reversed(chosen) if len(waiting[pid]) >= k]
     return stream
 
 
@@ -68,26 +78,19 @@ def test_batches_hold_different_identities_with_k_images_each(batch_size, k):
 
 
 @pytest.mark.parametrize("number", range(20))
-def test_pass_uses_no_image_twice_and_every_identity_as_often_as_it_fills_groups(number):
+def test_pass_uses_no_image_twice_and_ends_when_no_batch_can_be_filled(number):
     items, batch_size, k = items_of(COUNTS), 16, 4
     sampler = NaiveIdentitySampler(items, batch_size, k, seed=2)
     indices = sampler.pass_indices(number)
-    assert (
-        len(indices) == sampler.pass_length(number) == 32
-    )  # rounds of 8, 3 and 1 groups: only the first fills batches
+    assert len(indices) == sampler.pass_length(number) > 0
+    assert len(indices) % batch_size == 0
+    used = Counter(items[index][1] for index in indices)
     for pid, count in COUNTS.items():
         mine = [index for index in indices if items[index][1] == pid]
-        assert len(mine) == k
-        assert count < k or len(set(mine)) == k
-
-
-def test_identities_with_more_images_come_more_often():
-    items = items_of({"a": 12, "b": 12, "c": 8, "d": 4})
-    sampler = NaiveIdentitySampler(items, 8, 4, seed=2)
-    used = Counter(items[index][1] for index in sampler.pass_indices(0))
-    assert used["a"] + used["b"] + used["c"] + used["d"] == sampler.pass_length(0) == 32  # rounds of 4, 3 (cut to 2), 2
-    assert used["d"] == 4
-    assert (used["a"], used["b"]) in {(12, 12), (8, 12), (12, 8)}
+        if count >= k:
+            assert len(mine) == len(set(mine)) <= count // k * k
+    left = [pid for pid, count in COUNTS.items() if used[pid] < max(count // k, 1) * k]
+    assert len(left) < batch_size // k
 
 
 def test_identities_of_a_batch_are_drawn_uniformly():
