@@ -29,7 +29,8 @@ def read_image(file_name: str, format: str | None = None) -> Image.Image:
     """
     try:
         with Image.open(file_name) as file:
-            image = _to_rgb(ImageOps.exif_transpose(file))
+            ImageOps.exif_transpose(file, in_place=True)
+            image = _to_rgb(file)
     except FileNotFoundError as error:
         raise ImageReadError(f"no image file {file_name}") from error
     except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error ...

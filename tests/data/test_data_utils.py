@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import warnings
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_image_stands_upright(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "image.png", exif=exif)
     np.testing.assert_array_equal(np.asarray(read_image(str(tmp_path / "image.png"))), upright)
+
+
+def test_image_is_usable_after_its_file_is_gone(tmp_path):
+    for ending in ("jpg", "png", "bmp", "tiff", "webp", "gif"):
+        path = write_image(tmp_path / f"image.{ending}")
+        image = read_image(path)
+        pixels = np.asarray(image)
+        (tmp_path / f"image.{ending}").unlink()
+        np.testing.assert_array_equal(np.asarray(image.copy().resize(image.size)), pixels)
+        np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(image))), pixels)
 
 
 def test_format(tmp_path):
