@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from ..utils.env import random_stream
 from .data_utils import read_image
@@ -63,7 +63,8 @@ class CommDataset(Dataset):
         image = read_image(img_path)
         if self.transform is not None:
             if isinstance(index, StreamIndex):
-                with random_stream(index.seed, index.position):
+                # Nobody draws from a worker's streams between two items, and numpy's takes long to put back.
+                with random_stream(index.seed, index.position, restore=get_worker_info() is None):
                     image = self.transform(image)
             else:
                 image = self.transform(image)

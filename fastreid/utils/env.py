@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import logging
 import os
 import random
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -78,11 +80,17 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def random_stream(seed: int, position: int) -> Iterator[None]:
+def random_stream(seed: int, position: int, *, restore: bool = True) -> Iterator[None]:
     """Make everything random inside the block a function of ``(seed, position)`` alone.
 
     The global CPU streams of Python, numpy and torch are seeded on entry and put back on exit, so that
-    neither the order of calls nor the worker that makes them matters. Costs about 0.1 ms.
+    neither the order of calls nor the worker that makes them matters. Costs about 0.15 ms, nearly all of it for
+    putting back numpy's.
+
+    Args:
+        seed: seed of the run, at least 0.
+        position: place in the stream of samples, at least 0.
+        restore: put the streams back; without it, 0.02 ms.
 
     Example:
         >>> with random_stream(7, 42):
@@ -91,18 +99,21 @@ def random_stream(seed: int, position: int) -> Iterator[None]:
         ...     first == random.random()
         True
     """
-    saved = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    words = np.random.SeedSequence((seed, position)).generate_state(4)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])
+    saved = (random.getstate(), np.random.get_state(), torch.get_rng_state()) if restore else None
+    # Three seeds that have nothing to do with each other, nor with those of the positions beside this one.
+    digest = hashlib.blake2b(b"%d %d" % (seed, position), digest_size=20).digest()
+    for_python, for_numpy, for_torch = struct.unpack("<QIQ", digest)
+    random.seed(for_python)
+    np.random.seed(for_numpy)
     # The CPU stream alone: torch.manual_seed would also touch every CUDA device, from a worker process too.
-    torch.default_generator.manual_seed((int(words[2]) << 32) | int(words[3]))
+    torch.default_generator.manual_seed(for_torch)
     try:
         yield
     finally:
-        random.setstate(saved[0])
-        np.random.set_state(saved[1])
-        torch.set_rng_state(saved[2])
+        if saved is not None:
+            random.setstate(saved[0])
+            np.random.set_state(saved[1])
+            torch.set_rng_state(saved[2])
 
 
 def setup_environment() -> None:

@@ -6,8 +6,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from fastreid.data import CommDataset
+from fastreid.data.collate import fast_batch_collator
 from fastreid.data.data_utils import ImageReadError
 from fastreid.data.samplers import StreamIndex
 from fastreid.data.transforms import ToTensor
@@ -79,6 +81,13 @@ def test_global_streams_are_put_back(items):
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     dataset[StreamIndex(0, seed=1, position=9)]
     assert states == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+
+
+def test_streams_are_the_same_in_a_worker(items):
+    indices = [StreamIndex(0, seed=1, position=position) for position in range(4)]
+    dataset = CommDataset(items, Draws())
+    batches = DataLoader(dataset, batch_sampler=[indices], num_workers=1, collate_fn=fast_batch_collator)
+    assert torch.equal(next(iter(batches))["images"], torch.stack([dataset[index]["images"] for index in indices]))
 
 
 def test_global_streams_are_put_back_after_an_error(items):

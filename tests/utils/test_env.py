@@ -49,6 +49,13 @@ def test_a_stream_depends_on_seed_and_position_alone():
     assert len({at(1, 2), at(2, 1), at(1, 3), at(0, 2)}) == 4
 
 
+def test_a_stream_that_is_not_put_back_is_the_same():
+    with random_stream(1, 2):
+        expected = draw()
+    with random_stream(1, 2, restore=False):
+        assert draw() == expected
+
+
 def test_a_stream_puts_back_what_was_there_also_after_an_error():
     seed_all_rng(3)
     expected = draw()
