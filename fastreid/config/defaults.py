@@ -136,8 +136,23 @@ _C.INPUT = CN()
 # Height and width in pixels; [S]: the shorter side; first value 0: images keep their size.
 _C.INPUT.SIZE_TRAIN = [256, 128]
 _C.INPUT.SIZE_TEST = [256, 128]
-# Resampling of the resize: nearest | bilinear | bicubic.
+# Resampling of the resize: nearest | bilinear | bicubic | lanczos | box | hamming.
 _C.INPUT.INTERPOLATION = "bicubic"
+# Stages of the preprocessing in their order: names of TRANSFORM_REGISTRY. The keys below turn the library's on and off.
+_C.INPUT.TRANSFORMS = CN()
+_C.INPUT.TRANSFORMS.TRAIN = (
+    "auto_augment",
+    "resize_train",
+    "random_resized_crop",
+    "pad_and_crop",
+    "horizontal_flip",
+    "color_jitter",
+    "affine",
+    "augmix",
+    "random_erasing",
+    "random_patch",
+)
+_C.INPUT.TRANSFORMS.TEST = ("resize_test", "center_crop")
 # Random resized crop: size in pixels, area and aspect-ratio ranges.
 _C.INPUT.CROP = CN({"ENABLED": False})
 _C.INPUT.CROP.SIZE = [224, 224]

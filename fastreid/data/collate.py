@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 __all__ = ["fast_batch_collator", "trivial_batch_collator"]
 
@@ -64,7 +65,8 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
             f"the images of a batch must have one size, got {', '.join(map(str, shapes))}; give INPUT.SIZE_TRAIN and "
             "INPUT.SIZE_TEST two values above 0, or turn INPUT.CROP on"
         )
-    return torch.stack(list(tensors))  # (N, ...)
+    # In a worker this writes straight into memory that the trainer shares.
+    return default_collate([tensor.contiguous() for tensor in tensors])  # (N, ...)
 
 
 def _collate_columns(rows: Sequence[Sequence[Any]]) -> list[Any]:

@@ -193,7 +193,7 @@ def test_own_sets_samplers_and_transforms_beside_a_config(cfg, items):
     loader, num_query = build_reid_test_loader(cfg, test_set=dataset, num_query=4)
     assert (num_query, len(loader)) == (4, 3)
     loader = build_reid_train_loader(cfg, transforms=build_transforms(cfg, is_train=False))
-    assert len(loader.dataset.transform.transforms) == 2
+    assert len(loader.dataset.transform.transforms) == 1  # the resize
     loader, _ = build_reid_test_loader(cfg, "Market1501", transforms=ToTensor())
     assert isinstance(loader.dataset.transform, ToTensor)
 

@@ -49,6 +49,13 @@ def test_numbers_keep_their_kind(values, wanted):
     assert torch.equal(batch, wanted)
 
 
+def test_batch_is_contiguous_whatever_the_items_are():
+    images = [torch.randint(0, 256, (4, 5, 3), dtype=torch.uint8).permute(2, 0, 1) for _ in range(2)]
+    batch = fast_batch_collator(images)
+    assert batch.is_contiguous()
+    assert torch.equal(batch, torch.stack(images))
+
+
 def test_nested_items():
     batch = fast_batch_collator([({"a": 1}, ["x", 2]), ({"a": 3}, ["y", 4])])
     assert batch[0]["a"].tolist() == [1, 3]

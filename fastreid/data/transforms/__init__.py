@@ -5,23 +5,26 @@ from __future__ import annotations
 from .affine import affine
 from .augmix import AugMix, augmix
 from .autoaugment import AutoAugment, auto_augment
-from .build import TEST_STAGES, TRAIN_STAGES, TRANSFORM_REGISTRY, Pipeline, build_transforms
+from .build import TRANSFORM_REGISTRY, Pipeline, build_transforms
 from .color_jitter import color_jitter
 from .crop import center_crop, random_resized_crop
-from .flip import horizontal_flip
-from .pad_and_crop import pad_and_crop
-from .random_erasing import random_erasing
+from .flip import RandomHorizontalFlip, horizontal_flip
+from .on_pil import OnPil
+from .pad_and_crop import PadAndCrop, pad_and_crop
+from .random_erasing import RandomErasing, random_erasing
 from .random_patch import RandomPatch, random_patch
-from .resize import resize_test, resize_train
-from .to_tensor import ToTensor, to_tensor
+from .resize import resize, resize_test, resize_train
+from .to_tensor import ToTensor
 
 __all__ = [
-    "TEST_STAGES",
-    "TRAIN_STAGES",
     "TRANSFORM_REGISTRY",
     "AugMix",
     "AutoAugment",
+    "OnPil",
+    "PadAndCrop",
     "Pipeline",
+    "RandomErasing",
+    "RandomHorizontalFlip",
     "RandomPatch",
     "ToTensor",
     "affine",
@@ -35,7 +38,7 @@ __all__ = [
     "random_erasing",
     "random_patch",
     "random_resized_crop",
+    "resize",
     "resize_test",
-    "to_tensor",
     "resize_train",
 ]

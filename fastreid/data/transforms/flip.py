@@ -1,18 +1,37 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
-from torchvision.transforms import v2
+from torch import Tensor
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
 from .probability import probability
 
-__all__ = ["horizontal_flip"]
+__all__ = ["RandomHorizontalFlip", "horizontal_flip"]
+
+
+class RandomHorizontalFlip:
+    """Mirror left and right.
+
+    Args:
+        prob: probability, in [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = probability(prob, "prob")
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return ``image`` ``(3, H, W)``, or its mirror image."""
+        return image.flip(-1) if random.random() < self.prob else image
+
+    def __repr__(self) -> str:
+        return f"RandomHorizontalFlip(prob={self.prob})"
 
 
 @TRANSFORM_REGISTRY.register()
 def horizontal_flip(cfg: CfgNode) -> Callable | None:
     """Mirror left and right with ``INPUT.FLIP.PROB``; on with ``INPUT.FLIP.ENABLED``."""
     flip = cfg.INPUT.FLIP
-    return v2.RandomHorizontalFlip(p=probability(flip.PROB, "INPUT.FLIP.PROB")) if flip.ENABLED else None
+    return RandomHorizontalFlip(probability(flip.PROB, "INPUT.FLIP.PROB")) if flip.ENABLED else None

@@ -1,21 +1,59 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import random
+from collections.abc import Callable, Sequence
 
-from torchvision.transforms import v2
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
 from .probability import probability
 
-__all__ = ["random_erasing"]
+__all__ = ["RandomErasing", "random_erasing"]
+
+_AREA = (0.02, 0.33)  # of the rectangle, as a part of the image's
+_RATIO = (0.3, 3.3)  # of its height to its width; its logarithm is uniform
+
+
+class RandomErasing:
+    """Paint a rectangle in one colour: 0.02 to 0.33 of the image's area, 0.3 to 3.3 times as high as wide.
+
+    Source: Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, arXiv:1708.04896.
+
+    Args:
+        prob: probability, in [0, 1].
+        value: colour of the rectangle, RGB in 0..255, rounded to whole numbers.
+    """
+
+    def __init__(self, prob: float = 0.5, value: Sequence[float] = (0, 0, 0)) -> None:
+        self.prob = probability(prob, "prob")
+        # Rounded: uint8 would cut 123.675 to 123.
+        self.value = torch.tensor([round(channel) for channel in value], dtype=torch.uint8)[:, None, None]  # (3, 1, 1)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return ``image`` ``(3, H, W)``, or a copy with a rectangle if one of ten that are drawn fits in."""
+        if random.random() >= self.prob:
+            return image
+        rows, columns = image.shape[-2:]
+        for _ in range(10):
+            area = random.uniform(*_AREA) * rows * columns
+            ratio = math.exp(random.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
+            height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if height < rows and width < columns:
+                top, left = random.randint(0, rows - height), random.randint(0, columns - width)
+                return F.erase(image, top, left, height, width, self.value)
+        return image
+
+    def __repr__(self) -> str:
+        return f"RandomErasing(prob={self.prob}, value={self.value.flatten().tolist()})"
 
 
 @TRANSFORM_REGISTRY.register()
 def random_erasing(cfg: CfgNode) -> Callable | None:
     """Paint a rectangle in ``INPUT.REA.VALUE`` (RGB, 0..255) with ``INPUT.REA.PROB``; on with ``INPUT.REA.ENABLED``.
-
-    Source: Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, arXiv:1708.04896.
 
     Raises:
         ValueError: if the value is not one of a pixel.
@@ -25,5 +63,4 @@ def random_erasing(cfg: CfgNode) -> Callable | None:
         return None
     if len(node.VALUE) != 3 or not all(0 <= channel <= 255 for channel in node.VALUE):
         raise ValueError(f"INPUT.REA.VALUE must be three numbers (RGB) in 0..255, got {node.VALUE}")
-    value = [round(channel) for channel in node.VALUE]  # the images are uint8 here, which would cut 123.675 to 123
-    return v2.RandomErasing(p=probability(node.PROB, "INPUT.REA.PROB"), value=value)
+    return RandomErasing(probability(node.PROB, "INPUT.REA.PROB"), node.VALUE)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode
 
 from ...config import CfgNode
 from ..data_utils import read_image
 from .build import TRANSFORM_REGISTRY
 from .probability import probability
-from .to_tensor import ToTensor
+from .resize import resize
+from .to_tensor import to_pixels
 
 __all__ = ["RandomPatch", "random_patch"]
 
@@ -89,8 +90,8 @@ class RandomPatch:
         patch_width, patch_height = self.generate_wh(width, height)
         if patch_width is None:
             return image
-        donor = read_image(self._donors[random.randrange(len(self._donors))])
-        donor = ToTensor()(v2.functional.resize(donor, [height, width]))  # (3, H, W)
+        donor = to_pixels(read_image(self._donors[random.randrange(len(self._donors))]))
+        donor = resize(donor, [height, width], InterpolationMode.BILINEAR)  # (3, H, W)
         patch = self.transform_patch(_window(donor, patch_height, patch_width))
         result = image.clone()
         _window(result, patch_height, patch_width).copy_(patch)

@@ -1,25 +1,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from torchvision.transforms import InterpolationMode, v2
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
+from .on_pil import OnPil
 
-__all__ = ["image_size", "interpolation_mode", "resize_test", "resize_train"]
+__all__ = ["image_size", "interpolation_mode", "resize", "resize_test", "resize_train"]
+
+# On tensors these equal PIL's, save for a last bit here and there, and take a fifth of the time.
+_ON_TENSORS = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
 
 
 @TRANSFORM_REGISTRY.register()
 def resize_train(cfg: CfgNode) -> Callable | None:
     """Resize to ``INPUT.SIZE_TRAIN`` with ``INPUT.INTERPOLATION``; off where its first value is 0."""
-    return _resize(cfg.INPUT.SIZE_TRAIN, "INPUT.SIZE_TRAIN", cfg)
+    return _stage(cfg.INPUT.SIZE_TRAIN, "INPUT.SIZE_TRAIN", cfg)
 
 
 @TRANSFORM_REGISTRY.register()
 def resize_test(cfg: CfgNode) -> Callable | None:
     """Resize to ``INPUT.SIZE_TEST`` with ``INPUT.INTERPOLATION``; off where its first value is 0."""
-    return _resize(cfg.INPUT.SIZE_TEST, "INPUT.SIZE_TEST", cfg)
+    return _stage(cfg.INPUT.SIZE_TEST, "INPUT.SIZE_TEST", cfg)
+
+
+def resize(image: Tensor, size: Sequence[int], interpolation: InterpolationMode) -> Tensor:
+    """Resize like PIL, which averages over all the pixels that become one.
+
+    Args:
+        image: uint8 ``(3, H, W)``.
+        size: ``[height, width]``, or ``[shorter side]``; pixels.
+        interpolation: any of torchvision's.
+
+    Returns:
+        uint8 ``(3, height, width)``, contiguous. Differs from PIL's by less than 0.05 of 255 levels on average.
+    """
+    change = partial(F.resize, size=list(size), interpolation=interpolation, antialias=True)
+    return (change if interpolation in _ON_TENSORS else OnPil(change))(image).contiguous()
 
 
 def image_size(value: Sequence[int], key: str) -> list[int] | None:
@@ -58,6 +80,6 @@ def interpolation_mode(cfg: CfgNode) -> InterpolationMode:
     return InterpolationMode(name)
 
 
-def _resize(value: Sequence[int], key: str, cfg: CfgNode) -> Callable | None:
+def _stage(value: Sequence[int], key: str, cfg: CfgNode) -> Callable | None:
     size = image_size(value, key)
-    return None if size is None else v2.Resize(size, interpolation=interpolation_mode(cfg))
+    return None if size is None else partial(resize, size=size, interpolation=interpolation_mode(cfg))

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import pickle
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fastreid.config import get_cfg
-from fastreid.data.transforms import TEST_STAGES, TRAIN_STAGES, TRANSFORM_REGISTRY, Pipeline, ToTensor, build_transforms
+from fastreid.data.transforms import TRANSFORM_REGISTRY, OnPil, Pipeline, build_transforms
 from fastreid.utils.env import random_stream
 
 SWITCHES = ("AUTOAUG", "CROP", "PADDING", "FLIP", "CJ", "AFFINE", "AUGMIX", "REA", "RPT")
@@ -28,8 +30,13 @@ def image():
 
 
 def names(pipeline):
-    inner = [stage.transforms[0] if hasattr(stage, "transforms") else stage for stage in pipeline.transforms]
-    return [type(stage).__name__ for stage in inner]
+    """What the stages do, without what decides whether they do it."""
+    found = []
+    for stage in pipeline.transforms:
+        stage = stage.transforms[0] if hasattr(stage, "transforms") else stage
+        stage = stage.transform if isinstance(stage, OnPil) else stage
+        found.append(stage.func.__name__ if isinstance(stage, partial) else type(stage).__name__)
+    return found
 
 
 def all_on(cfg):
@@ -39,32 +46,96 @@ def all_on(cfg):
     return cfg
 
 
+@pytest.fixture
+def mine(monkeypatch):
+    """Two stages of a user's own, registered for the time of a test."""
+    monkeypatch.setattr(TRANSFORM_REGISTRY, "_objects", dict(TRANSFORM_REGISTRY._objects))
+
+    @TRANSFORM_REGISTRY.register()
+    def invert(cfg):
+        return lambda image: 255 - image
+
+    @TRANSFORM_REGISTRY.register()
+    def posterize(cfg):
+        return OnPil(partial(ImageOps.posterize, bits=2))
+
+
 def test_every_stage_has_its_place():
-    assert set(TRANSFORM_REGISTRY) == {*TRAIN_STAGES, *TEST_STAGES}
+    order = get_cfg().INPUT.TRANSFORMS
+    assert set(TRANSFORM_REGISTRY) == {*order.TRAIN, *order.TEST}
 
 
 def test_defaults_only_resize(cfg):
-    assert names(build_transforms(cfg)) == names(build_transforms(cfg, is_train=False)) == ["Resize", "ToTensor"]
+    assert names(build_transforms(cfg)) == names(build_transforms(cfg, is_train=False)) == ["resize"]
+
+
+def test_order_is_the_configs(cfg, image):
+    cfg.INPUT.PADDING.ENABLED = cfg.INPUT.FLIP.ENABLED = True
+    cfg.INPUT.TRANSFORMS.TRAIN = ("horizontal_flip", "resize_train", "pad_and_crop")
+    assert names(build_transforms(cfg)) == ["RandomHorizontalFlip", "resize", "PadAndCrop"]
+    cfg.INPUT.TRANSFORMS.TEST = ["resize_test"]
+    assert names(build_transforms(cfg, is_train=False)) == ["resize"]
+
+
+def test_stages_of_ones_own(cfg, image, mine):
+    plain = build_transforms(cfg)(image)
+    cfg.merge_from_list(["INPUT.TRANSFORMS.TRAIN", "('resize_train', 'posterize', 'invert')"])
+    assert torch.equal(build_transforms(cfg)(image), 255 - (plain & 0b11000000))
+
+
+def test_unknown_stage_is_an_error_with_the_nearest(cfg):
+    cfg.INPUT.TRANSFORMS.TRAIN = ("resize_train", "horizontal_flop")
+    with pytest.raises(KeyError, match=r"no 'horizontal_flop'\. Did you mean 'horizontal_flip'"):
+        build_transforms(cfg)
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_stage_that_is_on_and_has_no_place_is_an_error(cfg, is_train):
+    phase, stage = ("TRAIN", "random_resized_crop") if is_train else ("TEST", "center_crop")
+    order = tuple(name for name in cfg.INPUT.TRANSFORMS[phase] if name != stage)
+    cfg.INPUT.TRANSFORMS[phase] = order
+    build_transforms(cfg, is_train)  # it is off
+    cfg.INPUT.CROP.ENABLED = True
+    with pytest.raises(ValueError, match=rf"INPUT turns '{stage}' on, but INPUT.TRANSFORMS.{phase} .* no place for it"):
+        build_transforms(cfg, is_train)
+
+
+def test_pipeline_takes_what_images_come_as(cfg, image):
+    pipeline, array = build_transforms(cfg), np.asarray(image)
+    wanted = pipeline(image)
+    assert torch.equal(pipeline(array), wanted)
+    assert torch.equal(pipeline(torch.from_numpy(array.copy()).permute(2, 0, 1)), wanted)
+    grey = image.convert("L")
+    assert torch.equal(pipeline(grey), pipeline(grey.convert("RGB")))
+
+
+def test_pipeline_survives_the_way_to_a_worker(cfg, image):
+    pipeline = build_transforms(all_on(cfg)).bind([])
+    copied = pickle.loads(pickle.dumps(pipeline))
+    outputs = []
+    for each in (pipeline, copied):
+        with random_stream(0, 0):
+            outputs.append(each(image))
+    assert torch.equal(*outputs)
 
 
 def test_order_of_training(cfg):
     assert names(build_transforms(all_on(cfg))) == [
         "AutoAugment",
-        "Resize",
-        "RandomResizedCrop",
-        "RandomCrop",
+        "resize",
+        "_crop_and_resize",
+        "PadAndCrop",
         "RandomHorizontalFlip",
         "ColorJitter",
         "RandomAffine",
         "AugMix",
-        "ToTensor",
         "RandomErasing",
         "RandomPatch",
     ]
 
 
 def test_order_of_testing(cfg):
-    assert names(build_transforms(all_on(cfg), is_train=False)) == ["Resize", "CenterCrop", "ToTensor"]
+    assert names(build_transforms(all_on(cfg), is_train=False)) == ["resize", "CenterCrop"]
 
 
 @pytest.mark.parametrize("switch", [None, *SWITCHES])
@@ -83,6 +154,7 @@ def test_every_stage_gives_uint8_and_is_a_function_of_the_stream(cfg, image, swi
             outputs.append(pipeline(image))
     height, width = cfg.INPUT.CROP.SIZE if switch == "CROP" else cfg.INPUT.SIZE_TRAIN
     assert {(tuple(output.shape), output.dtype) for output in outputs} == {((3, height, width), torch.uint8)}
+    assert all(output.is_contiguous() for output in outputs)
     assert torch.equal(outputs[0], outputs[2])
     np.testing.assert_array_equal(np.asarray(image), before)
 
@@ -123,9 +195,26 @@ def test_bind_gives_a_copy_that_knows_the_images():
             bound.paths = img_paths
             return bound
 
-    plain = Pipeline([Knows(), ToTensor()])
+    plain = Pipeline([Knows(), OnPil(ImageOps.invert)])
     bound = plain.bind(["a.jpg"])
     assert isinstance(bound, Pipeline)
     assert bound.transforms[0].paths == ["a.jpg"]
     assert bound.transforms[1] is plain.transforms[1]
     assert plain.transforms[0].paths == ()
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_no_stage_writes_into_its_argument(cfg, switch, tmp_path):
+    cfg.INPUT.SIZE_TRAIN = [0]
+    cfg.INPUT.CROP.ENABLED = switch in ("CROP", "PADDING")  # padding needs a size to cut
+    cfg.INPUT[switch].ENABLED = True
+    if "PROB" in cfg.INPUT[switch]:
+        cfg.INPUT[switch].PROB = 1.0
+    Image.new("RGB", (20, 50)).save(tmp_path / "donor.png")
+    tensor = torch.randint(0, 256, (3, 50, 20), dtype=torch.uint8)
+    before = tensor.clone()
+    pipeline = build_transforms(cfg).bind([str(tmp_path / "donor.png")] * 100)
+    for position in range(8):
+        with random_stream(0, position):
+            assert pipeline(tensor).dtype == torch.uint8
+    assert torch.equal(tensor, before)

@@ -24,16 +24,26 @@ def image():
     return Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 40, 3), dtype=np.uint8))
 
 
+rows, columns = np.mgrid[:60, :40]
+SMOOTH = Image.fromarray(np.stack([rows * 4, columns * 6, (rows + columns) * 2], axis=-1).astype(np.uint8))
+
+
 def pixels(image):
     return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
 
 
 @pytest.mark.parametrize("is_train", [True, False])
 @pytest.mark.parametrize("name", ["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"])
-def test_resize_is_pils_own(cfg, image, name, is_train):
+def test_resize_is_pils(cfg, image, name, is_train):
     cfg.INPUT.INTERPOLATION = name
-    resized = image.resize((16, 32), Image.Resampling[name.upper()])
-    assert torch.equal(build_transforms(cfg, is_train)(image), pixels(resized))
+    for height, width in ((32, 16), (256, 128), (61, 39)):  # smaller, larger, nearly the same
+        cfg.INPUT.SIZE_TRAIN = cfg.INPUT.SIZE_TEST = [height, width]
+        for source in (image, SMOOTH):
+            resized = pixels(source.resize((width, height), Image.Resampling[name.upper()]))
+            difference = (build_transforms(cfg, is_train)(source).double() - resized.double()).abs()
+            # in grey levels; on tensors a last bit may differ, the others are PIL's own
+            assert difference.mean() <= (0.05 if name in ("bicubic", "bilinear") else 0)
+            assert difference.max() <= 2
 
 
 @pytest.mark.parametrize("size", [[0], [0, 0], [0, 128]])
@@ -157,3 +167,47 @@ def test_impossible_crop_is_an_error(cfg, key, value):
     cfg.INPUT.CROP[key] = value
     with pytest.raises(ValueError, match=f"INPUT.CROP.{key} must be"):
         build_transforms(cfg)
+
+
+def test_window_may_lie_in_the_padding(cfg, image):
+    cfg.INPUT.SIZE_TRAIN = [6, 3]
+    cfg.INPUT.PADDING.ENABLED = True
+    pipeline, black = build_transforms(cfg), 0
+    for position in range(60):
+        with random_stream(0, position):
+            output = pipeline(image)
+        assert output.shape == (3, 6, 3)
+        black += bool((output == 0).all())
+    assert black > 0
+
+
+def test_window_larger_than_the_padded_image_is_an_error(cfg, image):
+    cfg.INPUT.SIZE_TRAIN = [0]
+    cfg.INPUT.PADDING.ENABLED = cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.SIZE = [100, 20]
+    cfg.INPUT.TRANSFORMS.TRAIN = ("pad_and_crop", "random_resized_crop")
+    with pytest.raises(ValueError, match="cannot cut 100 x 20 out of an image of 60 x 40 pixels and 10 of padding"):
+        build_transforms(cfg)(image)
+
+
+def test_affine_turns_a_little_about_the_centre(cfg):
+    """v1.3 handed torchvision arguments that it no longer has."""
+    cfg.INPUT.SIZE_TRAIN = [0]
+    cfg.INPUT.AFFINE.ENABLED = True
+    picture = torch.zeros(3, 65, 65, dtype=torch.uint8)
+    picture[:, 31:34, 31:34] = 255  # the middle
+    picture[:, 31:34, 50:53] = 200  # 19 pixels beside it
+    pipeline, angles, lengths = build_transforms(cfg), [], []
+    for position in range(60):
+        with random_stream(0, position):
+            output = pipeline(picture)[0].double()
+        assert output[32, 32] > 200
+        output[24:41, 24:41] = 0
+        y, x = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
+        dy, dx = ((output * axis).sum() / output.sum() - 32 for axis in (y, x))
+        angles.append(float(torch.rad2deg(torch.atan2(dy, dx))))
+        lengths.append(float(torch.hypot(dy, dx)) / 19)
+    assert -10.5 < min(angles) < -7
+    assert 7 < max(angles) < 10.5
+    assert 0.88 < min(lengths) < 0.93
+    assert 1.07 < max(lengths) < 1.12

@@ -102,3 +102,15 @@ def test_mirrored_patch(flip):
 def test_impossible_parameters_are_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         RandomPatch(**options)
+
+
+def test_patch_shares_no_memory_with_what_it_came_from(donors):
+    """v1.3 kept views of whole images in a pool, and later stages wrote into them."""
+    transform = RandomPatch(prob_happen=1.0).bind(donors)
+    first = patched(transform, 3)
+    wanted = first.clone()
+    state = vars(transform).copy()
+    patched(transform, 4).zero_()
+    assert torch.equal(first, wanted)
+    assert vars(transform) == state  # nothing is kept but the paths
+    assert torch.equal(patched(transform, 3), wanted)
