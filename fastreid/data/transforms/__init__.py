@@ -14,6 +14,7 @@ from .pad_and_crop import PadAndCrop, pad_and_crop
 from .random_erasing import RandomErasing, random_erasing
 from .random_patch import RandomPatch, random_patch
 from .resize import resize, resize_test, resize_train
+from .sheet import augmentation_sheet
 from .to_tensor import ToTensor
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "RandomPatch",
     "ToTensor",
     "affine",
+    "augmentation_sheet",
     "augmix",
     "auto_augment",
     "build_transforms",
