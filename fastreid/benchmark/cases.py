@@ -14,11 +14,18 @@ AREAS = ("train", "loader", "inference", "evaluation", "sampler")
 
 CONFIG_FILE = "Market1501/bagtricks_R50-ibn.yml"
 
-# Config settings that are compared with the recipe as it is ("plain"), per area. What the library recommends for a
-# processor or a GPU belongs here.
+# Config settings of the baseline, and those that are compared with it, per area.
+_PLAIN = ("SOLVER.AMP.ENABLED", "False")  # the recipes train in mixed precision
+_FLOAT32 = ("MODEL.CHANNELS_LAST", "True", "TEST.FOLD_BN", "True")
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "train": {"mixed precision": ("SOLVER.AMP.ENABLED", "True")},
-    "inference": {},
+    "train": {
+        "mixed precision": ("SOLVER.AMP.ENABLED", "True"),
+        "recommended": ("SOLVER.AMP.ENABLED", "True", "MODEL.CHANNELS_LAST", "True"),
+    },
+    "inference": {
+        "recommended": (*_FLOAT32, "TEST.AMP.ENABLED", "True"),
+        "recommended without half precision": _FLOAT32,
+    },
 }
 
 _SIZES: dict[str, dict[str, Any]] = {
@@ -89,9 +96,10 @@ def plan(
         if gpu:
             sizes[area]["steps"] *= _GPU_STEPS
         values = {**sizes[area], **recipe}
-        cases[area].append(Case(area, "plain", values, is_baseline=True))
+        plain = [*_PLAIN, *opts]
+        cases[area].append(Case(area, "plain float32", {**values, "opts": plain}, is_baseline=True))
         for name, more in (VARIANTS[area] if variants is None else variants).items():
-            cases[area].append(Case(area, name, {**values, "opts": [*opts, *more]}))
+            cases[area].append(Case(area, name, {**values, "opts": [*plain, *more]}))
     cases["train"].append(Case("train", "from files", {**sizes["train"], **recipe, "from_files": True}))
     for plain in (True, False):
         name = "plain torchvision" if plain else "library"

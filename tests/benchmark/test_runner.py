@@ -108,8 +108,9 @@ def test_the_evaluation_has_the_size_of_market_1501():
 def test_variants_and_settings_reach_training_and_inference():
     cases = plan(["train", "inference"], opts=["A", "1"], variants={"v": ["B", "2"]})
     opts = {(case.area, case.variant): case.values["opts"] for case in cases}
-    assert opts["train", "plain"] == opts["inference", "plain"] == ["A", "1"]
-    assert opts["train", "v"] == opts["inference", "v"] == ["A", "1", "B", "2"]
+    plain = ["SOLVER.AMP.ENABLED", "False", "A", "1"]  # the recipe has it on
+    assert opts["train", "plain float32"] == opts["inference", "plain float32"] == plain
+    assert opts["train", "v"] == opts["inference", "v"] == [*plain, "B", "2"]
 
 
 @pytest.mark.parametrize(("areas", "text"), [(["loader", "speed"], "got speed"), ([], "got nothing")])
