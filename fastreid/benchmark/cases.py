@@ -16,11 +16,12 @@ CONFIG_FILE = "Market1501/bagtricks_R50-ibn.yml"
 
 # Config settings of the baseline, and those that are compared with it, per area.
 _PLAIN = ("SOLVER.AMP.ENABLED", "False")  # the recipes train in mixed precision
-_FLOAT32 = ("MODEL.CHANNELS_LAST", "True", "TEST.FOLD_BN", "True")
+_LAYOUT = ("MODEL.CHANNELS_LAST", "True", "KEEP_FREED_MEMORY", "True")
+_FLOAT32 = (*_LAYOUT, "TEST.FOLD_BN", "True")
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
         "mixed precision": ("SOLVER.AMP.ENABLED", "True"),
-        "recommended": ("SOLVER.AMP.ENABLED", "True", "MODEL.CHANNELS_LAST", "True"),
+        "recommended": (*_LAYOUT, "SOLVER.AMP.ENABLED", "True"),
     },
     "inference": {
         "recommended": (*_FLOAT32, "TEST.AMP.ENABLED", "True"),

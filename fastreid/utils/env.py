@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -18,6 +20,7 @@ import torch
 
 __all__ = [
     "get_random_state",
+    "keep_freed_memory",
     "random_stream",
     "seed_all_rng",
     "set_random_state",
@@ -114,6 +117,27 @@ def random_stream(seed: int, position: int, *, restore: bool = True) -> Iterator
             random.setstate(saved[0])
             np.random.set_state(saved[1])
             torch.set_rng_state(saved[2])
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory of freed tensors for the next ones, instead of giving it back to the system.
+
+    Getting the memory of large tensors anew for every batch, page by page, can cost a CPU as much as the batch itself.
+    Afterwards the process holds its highest use until it ends. It cannot be taken back.
+
+    Returns:
+        Whether it could be done: only the C library of most Linux systems, glibc, can.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library; another kind of system
+        done = False
+    else:
+        done = bool(mallopt(trim_threshold, 2**31 - 1) and mallopt(mmap_threshold, 2**30))
+    logger.info("KEEP_FREED_MEMORY is on%s", "" if done else ", but only glibc can do that: without effect")
+    return done
 
 
 def setup_environment() -> None:

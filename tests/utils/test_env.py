@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import logging
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from fastreid.utils.env import get_random_state, random_stream, seed_all_rng, set_random_state, setup_environment
+from fastreid.utils.env import (
+    get_random_state,
+    keep_freed_memory,
+    random_stream,
+    seed_all_rng,
+    set_random_state,
+    setup_environment,
+)
 
 
 def draw():
@@ -77,3 +87,36 @@ def test_the_environment_module_of_the_user_is_run(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("x = 1\n")
     with pytest.raises(ValueError, match=r"defines no setup_environment\(\)"):
         setup_environment()
+
+
+def test_kept_memory_is_not_fetched_from_the_system_again():
+    """In a process of its own: it cannot be taken back."""
+    script = """
+import resource, torch
+from fastreid.utils.env import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        x = torch.ones(10 * 2**20)  # 40 MiB, 10240 pages
+        x = x + 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+fresh = faults()
+done = keep_freed_memory()
+faults()
+print(done, fresh, faults())
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    if out[0] == "False":
+        pytest.skip("needs glibc")
+    fresh, kept = map(int, out[1:])
+    assert kept < fresh / 10
+
+
+def test_a_system_that_cannot_keep_memory_is_said(monkeypatch, caplog):
+    keep_freed_memory.cache_clear()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    with caplog.at_level(logging.INFO):
+        assert keep_freed_memory() is False
+    assert "only glibc can do that" in caplog.text
+    keep_freed_memory.cache_clear()

@@ -6,6 +6,7 @@ from torch import nn
 from ...config import CfgNode
 from ...utils import comm
 from ...utils.device import resolve_device
+from ...utils.env import keep_freed_memory
 from ...utils.registry import Registry
 
 __all__ = ["META_ARCH_REGISTRY", "build_model", "check_feature_dim"]
@@ -22,7 +23,8 @@ well, the embeddings ``(N, D)``, not normalised.
 def build_model(cfg: CfgNode) -> nn.Module:
     """Build the model ``MODEL.META_ARCHITECTURE`` on ``MODEL.DEVICE``, in training mode.
 
-    With ``MODEL.CHANNELS_LAST`` its convolutions, and so its feature maps, are in that memory format.
+    With ``MODEL.CHANNELS_LAST`` its convolutions, and so its feature maps, are in that memory format. With
+    ``KEEP_FREED_MEMORY``, a model on a CPU makes the process keep the memory of freed tensors from now on.
 
     Inside ``with torch.device("meta")`` it stays there, without memory: for looking at shapes.
 
@@ -35,7 +37,10 @@ def build_model(cfg: CfgNode) -> nn.Module:
         model = model.to(memory_format=torch.channels_last)  # its first convolution turns the images round
     if any(parameter.is_meta for parameter in model.parameters()):
         return model
-    return model.to(resolve_device(cfg.MODEL.DEVICE, local_rank=comm.get_local_rank()))
+    device = resolve_device(cfg.MODEL.DEVICE, local_rank=comm.get_local_rank())
+    if cfg.KEEP_FREED_MEMORY and device.type == "cpu":
+        keep_freed_memory()
+    return model.to(device)
 
 
 def check_feature_dim(cfg: CfgNode, backbone: nn.Module) -> None:
