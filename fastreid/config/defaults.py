@@ -53,7 +53,8 @@ _C.MODEL.BACKBONE.NAME = "build_resnet_backbone"
 _C.MODEL.BACKBONE.DEPTH = "50x"
 # Stride of the last stage, 1 or 2; 1 doubles the feature map.
 _C.MODEL.BACKBONE.LAST_STRIDE = 1
-# Channels that the backbone gives to the head; a wrong number is an error that names the right one.
+# Channels that the backbone gives to the head (times height and width of the map for POOL_LAYER Flatten); a wrong
+# number is an error that names the right one.
 _C.MODEL.BACKBONE.FEAT_DIM = 2048
 # BN | syncBN | GhostBN | FrozenBN | GN
 _C.MODEL.BACKBONE.NORM = "BN"

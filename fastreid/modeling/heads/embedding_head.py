@@ -31,7 +31,7 @@ class EmbeddingHead(nn.Module):
     arXiv:1903.07071, "BNNeck".
 
     Args:
-        feat_dim: channels of the feature map.
+        feat_dim: channels of the feature map; with ``Flatten`` all its values, C * h * w.
         embedding_dim: D of the embedding; 0: that of the pooled feature, without convolution.
         num_classes: number of classes C; 0 builds a head that embeds, and cannot be trained.
         neck_feat: which feature metric losses read, ``before`` or ``after`` the neck.
@@ -80,6 +80,7 @@ class EmbeddingHead(nn.Module):
             )
         if neck_feat not in ("before", "after"):
             raise KeyError(f"MODEL.HEADS.NECK_FEAT is {neck_feat!r}, but must be 'before' or 'after' (the neck)")
+        self.feat_dim = feat_dim
         self.neck_feat = neck_feat
         self.num_classes = num_classes
         self.pool_type = pool_type
@@ -143,14 +144,19 @@ class EmbeddingHead(nn.Module):
             with it.
 
         Raises:
-            ValueError: if the pooling left more than one position, or, in training mode, there are no classes or no
-                targets.
+            ValueError: if the pooling left more than one position or another number of channels than ``feat_dim``, or,
+                in training mode, there are no classes or no targets.
         """
         pooled = self.pool_layer(features)  # (N, feat_dim, 1, 1)
         if pooled.shape[2:] != (1, 1):
             raise ValueError(
                 f"MODEL.HEADS.POOL_LAYER {self.pool_type} leaves a map of {tuple(pooled.shape[2:])}, but the head "
                 "needs one vector per image; use GlobalAvgPool or another pooling"
+            )
+        if pooled.shape[1] != self.feat_dim:
+            raise ValueError(
+                f"MODEL.BACKBONE.FEAT_DIM is {self.feat_dim}, but MODEL.HEADS.POOL_LAYER {self.pool_type} leaves "
+                f"{pooled.shape[1]} numbers of a map of {tuple(features.shape[1:])}; set FEAT_DIM {pooled.shape[1]}"
             )
         if self.fc is not None:
             pooled = self.fc(pooled.flatten(1))[:, :, None, None]  # (N, fc_dim, 1, 1)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ...config import CfgNode
+from ...layers.pooling import POOLING_REGISTRY, Flatten
 from ...utils import comm
 from ...utils.device import resolve_device
 from ...utils.env import keep_freed_memory
@@ -46,6 +47,9 @@ def build_model(cfg: CfgNode) -> nn.Module:
 def check_feature_dim(cfg: CfgNode, backbone: nn.Module) -> None:
     """Check that ``MODEL.BACKBONE.FEAT_DIM``, which heads are built from, is what the backbone returns.
 
+    With ``MODEL.HEADS.POOL_LAYER Flatten`` it counts all values of the map: a multiple of the channels, which the head
+    checks when it sees the map.
+
     Raises:
         ValueError: if it is not; the message has the right value. A backbone without ``output_shape()`` is not checked.
     """
@@ -53,6 +57,8 @@ def check_feature_dim(cfg: CfgNode, backbone: nn.Module) -> None:
         return
     channels = backbone.output_shape().channels
     node = cfg.MODEL.BACKBONE
+    if issubclass(POOLING_REGISTRY.get(cfg.MODEL.HEADS.POOL_LAYER), Flatten) and node.FEAT_DIM % channels == 0:
+        return
     if channels != node.FEAT_DIM:
         raise ValueError(
             f"MODEL.BACKBONE.FEAT_DIM is {node.FEAT_DIM}, but {node.NAME} with DEPTH {node.DEPTH!r} has {channels} "

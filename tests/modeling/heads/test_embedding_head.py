@@ -129,6 +129,12 @@ def test_a_map_that_is_left_over_is_an_error():
         net(feature_map())
 
 
+def test_flatten_keeps_every_value_and_says_how_many_there_are():
+    assert head(pool_type="Flatten", feat_dim=8 * D).eval()(feature_map()).shape == (4, 8 * D)
+    with pytest.raises(ValueError, match=rf"FEAT_DIM is {D}, but .* Flatten leaves {8 * D} .*set FEAT_DIM {8 * D}"):
+        head(pool_type="Flatten").eval()(feature_map())
+
+
 def test_without_classes_it_embeds_and_refuses_to_train():
     net = head(num_classes=0)
     assert net.weight.shape == (0, D)
