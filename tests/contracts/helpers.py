@@ -58,7 +58,7 @@ def tiny_cfg(**more: object) -> CfgNode:
     return cfg
 
 
-def _write_image(path: Path, pid: int, index: int) -> None:
+def write_image(path: Path, pid: int, index: int) -> None:
     noise_level = TRAIN_NOISE if "train" in path.parent.name else TEST_NOISE
     path.parent.mkdir(parents=True, exist_ok=True)
     body = np.random.default_rng(abs(pid) + 1).integers(0, 256, (4, 2, 3))  # the identity
@@ -78,17 +78,17 @@ def write_market(root: Path, *, train_ids: int = 8, images_per_camera: int = 3) 
         for camera in (1, 2):
             for k in range(images_per_camera):
                 name = f"{pid:04d}_c{camera}s1_{k:06d}_01.jpg"
-                _write_image(home / "bounding_box_train" / name, pid, 10 * camera + k)
+                write_image(home / "bounding_box_train" / name, pid, 10 * camera + k)
     for pid in range(101, 106):
-        _write_image(home / "query" / f"{pid:04d}_c1s1_000000_00.jpg", pid, 1)
+        write_image(home / "query" / f"{pid:04d}_c1s1_000000_00.jpg", pid, 1)
         for camera, k in ((1, 1), (2, 0), (2, 1), (3, 0)):
-            _write_image(
+            write_image(
                 home / "bounding_box_test" / f"{pid:04d}_c{camera}s1_{k:06d}_01.jpg", pid, 100 + 10 * camera + k
             )
     for k in range(3):
-        _write_image(home / "bounding_box_test" / f"0000_c{k + 1}s1_{k:06d}_01.jpg", 0, k)
+        write_image(home / "bounding_box_test" / f"0000_c{k + 1}s1_{k:06d}_01.jpg", 0, k)
     for k in range(2):
-        _write_image(home / "bounding_box_test" / f"-1_c{k + 1}s1_{k:06d}_01.jpg", -1, k)
+        write_image(home / "bounding_box_test" / f"-1_c{k + 1}s1_{k:06d}_01.jpg", -1, k)
     return root
 
 
