@@ -334,4 +334,5 @@ def _missing_from(place: str, wanted: Iterable[str]) -> list[str]:
 
 def image_names(folder: str, extensions: tuple[str, ...] = IMAGE_ENDINGS) -> list[str]:
     """Return the names of the images in ``folder``, sorted; hidden files (such as those of macOS) are left out."""
-    return sorted(name for name in os.listdir(folder) if name.lower().endswith(extensions) and not name.startswith("."))
+    files = (entry.name for entry in os.scandir(folder) if not entry.is_dir())
+    return sorted(name for name in files if name.lower().endswith(extensions) and not name.startswith("."))

@@ -58,6 +58,9 @@ def _images(place: str, identities: list[str] | None = None) -> list[Labelled]:
     empty = [identity for identity, files in found.items() if not files]
     if empty:
         logger.warning("%s: %d folders have no image, such as %s", place, len(empty), empty[0])
+    deep = [os.path.join(one, name) for one in identities for name in _subfolders(os.path.join(place, one))]
+    if deep:
+        logger.warning("%s: left out %d folders inside identities' folders, such as %s", place, len(deep), deep[0])
     loose = image_names(place)
     if loose:
         logger.warning("%s: left out %d images in no identity's folder, such as %s", place, len(loose), loose[0])

@@ -26,8 +26,8 @@ def root(tmp_path):
 
 
 def test_splits_and_labels(root, monkeypatch):
-    listed = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: sorted(listed(path), reverse=True))
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: sorted(scan(path), key=lambda entry: entry.name, reverse=True))
     data = DATASET_REGISTRY.get("DukeMTMC")(root=str(root))
     assert [item[1:] for item in data.train] == [
         ("dukemtmc_1", "dukemtmc_1"), ("dukemtmc_1", "dukemtmc_4"), ("dukemtmc_1002", "dukemtmc_7"),

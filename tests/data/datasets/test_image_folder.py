@@ -50,9 +50,11 @@ def test_images_in_the_wrong_place_are_logged(shop, caplog):
     write_image(shop / "loose.jpg")
     (shop / "empty").mkdir()
     (shop / ".hidden").mkdir()
+    write_image(shop / "anna" / "seen.jpg" / "3.jpg")
     assert len(build_dataset(f"folder:{shop}").train) == 5
     assert "1 folders have no image, such as empty" in caplog.text
     assert "left out 1 images in no identity's folder, such as loose.jpg" in caplog.text
+    assert f"left out 1 folders inside identities' folders, such as {os.path.join('anna', 'seen.jpg')}" in caplog.text
 
 
 def test_no_image_is_an_error(tmp_path):

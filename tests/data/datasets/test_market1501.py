@@ -43,8 +43,8 @@ def test_folder_that_looks_like_a_file_name_is_not_parsed(tmp_path):
 
 
 def test_order_does_not_depend_on_the_file_system(market_root, monkeypatch):
-    listed = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: sorted(listed(path), reverse=True))
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: sorted(scan(path), key=lambda entry: entry.name, reverse=True))
     assert file_names(Market1501(str(market_root)).train) == sorted(MARKET_FILES["bounding_box_train"])
 
 

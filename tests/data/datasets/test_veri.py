@@ -25,8 +25,8 @@ def root(tmp_path):
 
 
 def test_splits_and_labels(root, monkeypatch):
-    listed = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda path: sorted(listed(path), reverse=True))
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: sorted(scan(path), key=lambda entry: entry.name, reverse=True))
     data = DATASET_REGISTRY.get("VeRi")(root=str(root))
     assert [item[1:] for item in data.train] == [("veri_1", "veri_0"), ("veri_1", "veri_19"), ("veri_776", "veri_2")]
     assert [item[1:] for item in data.query] == [(2, 1)]
