@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from ...utils.registry import Registry
 
@@ -87,22 +87,24 @@ def dataset_root(root: str = "") -> str:
     return os.path.expanduser(root or os.environ.get("FASTREID_DATASETS") or "datasets")
 
 
-def find_path(path: str, root: str = "") -> str:
+def find_path(path: str, root: str, *, kind: Literal["file", "folder"]) -> str:
     """Return where a file or folder is: seen from the current folder or, if it is not there, from the root.
 
     Args:
         path: relative, absolute, or beginning with ``~``.
         root: as for ``dataset_root``.
+        kind: what it must be; the other kind does not count.
 
     Raises:
         FileNotFoundError: if it is in neither; the message names both.
     """
+    is_there = {"file": os.path.isfile, "folder": os.path.isdir}[kind]
     places = list(dict.fromkeys([os.path.expanduser(path), os.path.join(dataset_root(root), os.path.expanduser(path))]))
     for place in places:
-        if os.path.exists(place):
+        if is_there(place):
             return place
     looked = " and ".join(repr(os.path.abspath(place)) for place in places)
     raise FileNotFoundError(
-        f"{path!r}, which DATASETS names, is not found: looked for {looked}; correct the path, run from another "
-        "folder, or set FASTREID_DATASETS or DATASETS.ROOT"
+        f"{path!r}, which DATASETS names, is not found: looked for the {kind} {looked}; correct the path, run from "
+        "another folder, or set FASTREID_DATASETS or DATASETS.ROOT"
     )

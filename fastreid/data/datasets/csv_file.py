@@ -37,7 +37,7 @@ def csv(path: str, *, name: str, root: str = "", **options: Any) -> OwnDataset:
         FileNotFoundError: if the table is not there, or images that it lists are not.
         ValueError: if the table does not read like that; the message names file, line and value.
     """
-    table = find_path(path, root)
+    table = find_path(path, root, kind="file")
     splits: dict[str, list[Labelled]] = {}
     pids: dict[str, str] = {}
     listed: set[tuple[str, str]] = set()

@@ -32,7 +32,7 @@ def folder(path: str, *, name: str, root: str = "", **options: Any) -> OwnDatase
         FileNotFoundError: if the folder is not there, or holds no image in the right place.
         ValueError: if there is a query without a gallery or the other way round, or one of them beside ``test``.
     """
-    place = find_path(path, root)
+    place = find_path(path, root, kind="folder")
     subfolders = _subfolders(place)
     parts = [split for split in SPLITS if split in subfolders]
     if not parts:

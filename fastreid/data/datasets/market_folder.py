@@ -37,7 +37,7 @@ class MarketFolder(FileNameDataset):
 
     def __init__(self, path: str, *, name: str, root: str = "", **kwargs: Any) -> None:
         self.dataset_name = name
-        place = find_path(path, root)
+        place = find_path(path, root, kind="folder")
         there = {split for split, part in self.splits.items() if os.path.isdir(os.path.join(place, part))}
         if there == {"train"} or there == {"query", "gallery"}:
             self.splits = {split: part for split, part in self.splits.items() if split in there}

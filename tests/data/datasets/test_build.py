@@ -40,6 +40,17 @@ def test_every_scheme_is_one_text_away(tmp_path):
             build_dataset(f"{scheme}:")
 
 
+@pytest.mark.parametrize(("scheme", "kind"), [("csv", "file"), ("folder", "folder"), ("market", "folder")])
+def test_file_is_no_folder_and_a_folder_no_file(tmp_path, scheme, kind):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    other = tmp_path / {"file": "folder", "folder": "file"}[kind]
+    with pytest.raises(
+        FileNotFoundError, match=f"is not found: looked for the {kind} '.*{other.name}'; correct the path"
+    ):
+        build_dataset(f"{scheme}:{other}")
+
+
 def test_unknown_scheme_names_those_there_are():
     with pytest.raises(KeyError, match=r"no 'C'.* Registered: csv, folder, market"):
         build_dataset(r"C:\images\train.csv")
@@ -53,12 +64,12 @@ def test_relative_paths_are_seen_from_here_and_then_from_the_root(tmp_path, monk
         write_image(folder / "shop" / "anna" / "1.jpg")
     write_image(root / "street" / "bob" / "1.jpg")
     monkeypatch.chdir(here)
-    assert find_path("shop", str(root)) == "shop"
-    assert find_path("street", str(root)) == str(root / "street")
-    assert find_path(str(root / "shop"), "") == str(root / "shop")
+    assert find_path("shop", str(root), kind="folder") == "shop"
+    assert find_path("street", str(root), kind="folder") == str(root / "street")
+    assert find_path(str(root / "shop"), "", kind="folder") == str(root / "shop")
     with pytest.raises(FileNotFoundError) as error:
-        find_path("gone", str(root))
-    assert f"looked for {str(here / 'gone')!r} and {str(root / 'gone')!r};" in str(error.value)
+        find_path("gone", str(root), kind="file")
+    assert f"looked for the file {str(here / 'gone')!r} and {str(root / 'gone')!r};" in str(error.value)
     assert len(build_dataset("folder:street", root=str(root)).train) == 1
 
 
