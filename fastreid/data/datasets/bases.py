@@ -14,13 +14,14 @@ from tabulate import tabulate
 from ..data_utils import read_image
 from .build import dataset_root
 
-__all__ = ["IMAGE_ENDINGS", "Dataset", "FileNameDataset", "ImageDataset", "image_names"]
+__all__ = ["IMAGE_ENDINGS", "Dataset", "FileNameDataset", "ImageDataset", "check_listed", "image_names"]
 
 logger = logging.getLogger(__name__)
 
 Item = tuple[Any, ...]
 Items = list[Item]
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_MOST_NAMED = 5  # missing images in an error
 
 
 class Dataset:
@@ -336,3 +337,23 @@ def image_names(folder: str, extensions: tuple[str, ...] = IMAGE_ENDINGS) -> lis
     """Return the names of the images in ``folder``, sorted; hidden files (such as those of macOS) are left out."""
     files = (entry.name for entry in os.scandir(folder) if not entry.is_dir())
     return sorted(name for name in files if name.lower().endswith(extensions) and not name.startswith("."))
+
+
+def check_listed(table: str, paths: Sequence[str], *, folder: str) -> None:
+    """Make sure that the images which a file lists are there.
+
+    Args:
+        table: the file, for the error.
+        paths: the images.
+        folder: what the paths in the file are relative to, for the error.
+
+    Raises:
+        FileNotFoundError: with the number of those that are not there, and the first of them.
+    """
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        more = ", ..." if len(missing) > _MOST_NAMED else ""
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(paths)} images that {table} lists are not there: "
+            f"{', '.join(missing[:_MOST_NAMED])}{more}; paths are relative to {folder}"
+        )

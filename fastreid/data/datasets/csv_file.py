@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from .bases import check_listed
 from .build import DATASET_SCHEME_REGISTRY, find_path
 from .own import SPLITS, Labelled, OwnDataset
 
@@ -16,7 +17,6 @@ __all__ = ["csv"]
 logger = logging.getLogger(__name__)
 
 _COLUMNS = ("path", "pid", "camid", "split")
-_MOST_NAMED = 5
 
 
 @DATASET_SCHEME_REGISTRY.register()
@@ -39,25 +39,27 @@ def csv(path: str, *, name: str, root: str = "", **options: Any) -> OwnDataset:
     """
     table = find_path(path, root, kind="file")
     splits: dict[str, list[Labelled]] = {}
-    pids: dict[str, str] = {}
+    images: dict[str, Labelled] = {}
     listed: set[tuple[str, str]] = set()
     for line, row in _rows(table):
         labelled = (os.path.join(os.path.dirname(table), row["path"]), row["pid"], row.get("camid"))
-        if pids.setdefault(*labelled[:2]) != labelled[1]:
+        image = os.path.abspath(labelled[0])  # however it is written
+        earlier = images.setdefault(image, labelled)
+        if earlier[1] != labelled[1]:
             raise ValueError(
-                f"{table}:{line}: {row['path']!r} has pid {row['pid']!r}, but {pids[labelled[0]]!r} in an earlier "
-                "line; give an image one pid"
+                f"{table}:{line}: {row['path']!r} has pid {row['pid']!r}, but {earlier[1]!r} in an earlier line; give "
+                "an image one pid"
             )
         for split in [row["split"]] if "split" in row else ("train", "test"):
-            if (labelled[0], split) in listed:
+            if (image, split) in listed:
                 raise ValueError(
                     f"{table}:{line}: {row['path']!r} is listed for {split} before; delete one of the lines"
                 )
-            listed.add((labelled[0], split))
+            listed.add((image, split))
             splits.setdefault(split, []).append(labelled)
     if not splits:
         raise ValueError(f"{table} lists no image; write one a line, below the names of the columns")
-    _check_images(table, pids)
+    check_listed(table, [path for path, _, _ in images.values()], folder=os.path.dirname(table) or ".")
     return OwnDataset(splits, name=name, **options)
 
 
@@ -103,13 +105,3 @@ def _checked_row(place: str, header: list[str], cells: list[str]) -> dict[str, s
     if row.get("split", "train") not in SPLITS:
         raise ValueError(f"{place}: split is {row['split']!r}; it must be one of {', '.join(SPLITS)}")
     return row
-
-
-def _check_images(table: str, paths: dict[str, str]) -> None:
-    missing = [path for path in paths if not os.path.isfile(path)]
-    if missing:
-        more = ", ..." if len(missing) > _MOST_NAMED else ""
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(paths)} images that {table} lists are not there: "
-            f"{', '.join(missing[:_MOST_NAMED])}{more}; paths are relative to the folder of the table"
-        )

@@ -89,6 +89,14 @@ def test_unknown_columns_are_left_out_with_a_warning(write, caplog):
         ("path,pid,split\nimages/a1.png,a,Train\n", r"table\.csv:2: split is 'Train'; .* train, query, gallery, test"),
         ("path,pid\nimages/a1.png,a\nimages/a1.png,b\n", r"table\.csv:3: 'images/a1\.png' has pid 'b', but 'a' in an"),
         ("path,pid\nimages/a1.png,a\nimages/a1.png,a\n", r"table\.csv:3: 'images/a1\.png' is listed for train before"),
+        (
+            "path,pid\nimages/a1.png,a\n./images/a1.png,b\n",
+            r"table\.csv:3: '\./images/a1\.png' has pid 'b', but 'a' in",
+        ),
+        (
+            "path,pid\nimages/a1.png,a\nimages//a1.png,a\n",
+            r"table\.csv:3: 'images//a1\.png' is listed for train before",
+        ),
         ("path,pid,split\nimages/a1.png,a,query\n", r"table\.csv has images of the split query, but none of gallery"),
     ],
 )
