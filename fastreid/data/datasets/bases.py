@@ -286,6 +286,12 @@ class FileNameDataset(ImageDataset):
                 f"{self.pattern.pattern!r} with one of the endings {', '.join(self.extensions)} and is not junk; "
                 "unpack the data set there, or set FASTREID_DATASETS or DATASETS.ROOT to another folder"
             )
+        for path, _, camid in items:
+            if camid < 0:  # which means elsewhere that no camera is known
+                raise ValueError(
+                    f"{path}: its name says camera {camid + self.first_camera}, but {type(self).__name__} counts "
+                    f"cameras from {self.first_camera}; rename it, or set first_camera"
+                )
         self._found[split] = (self.get_num_pids(items), len(items))
         if split in ("query", "gallery"):
             return items
@@ -306,14 +312,7 @@ class FileNameDataset(ImageDataset):
                 split,
                 strange[0],
             )
-        items = [(path, int(match["pid"]), int(match["cam"]) - self.first_camera) for path, match in matches if match]
-        for path, _, camid in items:
-            if camid < 0:  # which means elsewhere that no camera is known
-                raise ValueError(
-                    f"{path}: its name says camera {camid + self.first_camera}, but {type(self).__name__} counts "
-                    f"cameras from {self.first_camera}; rename it, or set first_camera"
-                )
-        return items
+        return [(path, int(match["pid"]), int(match["cam"]) - self.first_camera) for path, match in matches if match]
 
     def _name_label(self, number: Hashable) -> str:
         return f"{self.dataset_name}_{number}"

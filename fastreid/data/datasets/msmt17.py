@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .bases import FileNameDataset, Items
+from .bases import FileNameDataset, Items, check_listed
 from .build import DATASET_REGISTRY, dataset_root
 
 __all__ = ["MSMT17"]
@@ -34,6 +34,7 @@ class MSMT17(FileNameDataset):
     Raises:
         RuntimeError: if a folder or a list is missing (when built).
         ValueError: if a line of a list does not read as above (when its split is used).
+        FileNotFoundError: if images that a list names are not there (likewise).
     """
 
     dataset_name = "msmt17"
@@ -62,6 +63,15 @@ class MSMT17(FileNameDataset):
     def _num_train_pids(self) -> int:
         return self.get_num_pids(self._parse_names("train"))
 
+    def _list_split(self, split: str) -> Items:
+        items = super()._list_split(split)
+        check_listed(
+            os.path.join(self.dataset_dir, self.lists[split]),
+            [item[0] for item in items],
+            folder=os.path.join(self.dataset_dir, *self._folders(split)),
+        )
+        return items
+
     def _wanted(self) -> list[str]:
         return [*dict.fromkeys(super()._wanted()), *self.lists.values()]
 
@@ -77,7 +87,7 @@ class MSMT17(FileNameDataset):
         path = os.path.join(self.dataset_dir, self.lists[split])
         first = self._num_train_pids if split in ("query", "gallery") else 0
         items = []
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8-sig", errors="replace") as lines:  # what is no text does not read like a line
             for number, line in enumerate(lines, start=1):
                 name, _, pid = line.strip().rpartition(" ")
                 match = self.pattern.match(os.path.basename(name))

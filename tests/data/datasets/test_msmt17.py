@@ -92,5 +92,39 @@ def test_line_that_is_none_is_an_error(root, line):
         data.query  # noqa: B018
 
 
+def append(root, split, line):
+    with (root / "MSMT17_V1" / f"list_{split}.txt").open("a") as file:
+        file.write(f"{line}\n")
+
+
+def test_images_that_are_not_there_are_counted_and_named(root):
+    append(root, "gallery", "0001/0001_000_06_x.jpg 1")
+    data = MSMT17(str(root))
+    assert len(data.query) == 2
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of 2 .*list_gallery\.txt lists are not there: .*_06_x\.jpg; .*test$"
+    ):
+        data.gallery  # noqa: B018
+
+
+def test_camera_below_the_first_is_an_error(root):
+    write_image(root / "MSMT17_V1" / "test" / "0001" / "0001_000_00_x.jpg")
+    append(root, "gallery", "0001/0001_000_00_x.jpg 1")
+    with pytest.raises(ValueError, match=r"_00_x\.jpg: its name says camera 0, but MSMT17 counts cameras from 1"):
+        MSMT17(str(root)).gallery  # noqa: B018
+
+
+def test_mark_at_the_start_of_a_list_is_no_part_of_a_name(root):
+    path = root / "MSMT17_V1" / "list_query.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert os.path.basename(MSMT17(str(root)).query[0][0]) == "0000_000_03_0303morning_0015_0.jpg"
+
+
+def test_list_that_is_no_text_is_an_error_with_its_line(root):
+    (root / "MSMT17_V1" / "list_query.txt").write_bytes(b"\x80\xff\n")
+    with pytest.raises(ValueError, match=r"list_query\.txt:1: .* does not read like"):
+        MSMT17(str(root)).query  # noqa: B018
+
+
 def test_published_sizes():
     assert MSMT17.statistics == {"train": (1041, 30248), "query": (3060, 11659), "gallery": (3060, 82161)}
