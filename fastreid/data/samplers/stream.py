@@ -71,6 +71,7 @@ class StreamSampler(Sampler[StreamIndex]):
         if self.seed < 0:
             raise ValueError(f"the seed of {type(self).__name__} must be >= 0, or None to draw one, got {seed}")
         self.start = 0
+        self._bookmark = (self.seed, 0, 0)  # seed, number and first position of a pass: where `stretch` looks first
         self._share = share
         self._rank = comm.get_rank()
         self._world = comm.get_world_size()
@@ -84,15 +85,25 @@ class StreamSampler(Sampler[StreamIndex]):
         raise NotImplementedError
 
     def stretch(self, begin: int, count: int) -> np.ndarray:
-        """Return ``count`` samples of the global stream from position ``begin`` on, ``(count,)`` int64."""
-        parts, first = [], 0
-        for number in itertools.count():
-            length = self.pass_length(number)
-            if first + length > begin:
+        """Return ``count`` samples of the global stream from position ``begin`` on, ``(count,)`` int64.
+
+        Going on where the last stretch ended costs no more than the passes in it, however far that is.
+
+        Args:
+            begin: at least 0.
+            count: at least 1.
+        """
+        seed, number, first = self._bookmark
+        if seed != self.seed or first > begin:
+            number, first = 0, 0
+        parts = []
+        while first < begin + count:
+            behind = first + self.pass_length(number)
+            if behind > begin:
                 parts.append(self.pass_indices(number)[max(begin - first, 0) : begin + count - first])
-            first += length
-            if first >= begin + count:
-                return np.concatenate(parts)
+                self._bookmark = (self.seed, number, first)
+            number, first = number + 1, behind
+        return np.concatenate(parts)
 
     def __iter__(self) -> Iterator[StreamIndex]:
         """Yield this rank's share of the stream behind ``start``, without end."""

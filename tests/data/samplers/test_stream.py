@@ -80,6 +80,26 @@ def test_stretch_is_a_part_of_the_stream(begin, count):
     assert Counting(share=2, seed=0).stretch(begin, count).tolist() == expected(begin + count)[begin:]
 
 
+def test_stretch_after_stretch_is_the_stream_and_walks_no_pass_twice():
+    class Counted(Counting):
+        asked: list[int] = []
+
+        def pass_length(self, number):
+            self.asked.append(number)
+            return super().pass_length(number)
+
+        def pass_indices(self, number):
+            return self.seed * 1000 + super().pass_indices(number)
+
+    sampler = Counted(share=1, seed=0)
+    stretches = [sampler.stretch(begin, 7).tolist() for begin in range(0, 350, 7)]
+    assert [index for stretch in stretches for index in stretch] == expected(350)
+    assert max(map(Counted.asked.count, Counted.asked)) <= 7
+    assert sampler.stretch(14, 7).tolist() == expected(21)[14:]  # back
+    sampler.seed = 3  # another stream
+    assert sampler.stretch(30, 7).tolist() == [3000 + index for index in expected(37)[30:]]
+
+
 def test_long_passes_are_given_out_in_parts(as_rank, monkeypatch):
     monkeypatch.setattr("fastreid.data.samplers.stream._PART", 4)
     as_rank(1, 2)
