@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
-from .probability import probability
+from .probability import stage_probability
 
 __all__ = ["AugMix", "augmix"]
 
@@ -49,5 +49,4 @@ class AugMix:
 @TRANSFORM_REGISTRY.register()
 def augmix(cfg: CfgNode) -> Callable | None:
     """Apply ``AugMix`` with ``INPUT.AUGMIX.PROB``; on with ``INPUT.AUGMIX.ENABLED``."""
-    node = cfg.INPUT.AUGMIX
-    return AugMix(prob=probability(node.PROB, "INPUT.AUGMIX.PROB")) if node.ENABLED else None
+    return AugMix(prob=stage_probability(cfg, "AUGMIX")) if cfg.INPUT.AUGMIX.ENABLED else None

@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
 from .on_pil import OnPil
-from .probability import probability
+from .probability import stage_probability
 
 __all__ = ["AutoAugment", "auto_augment"]
 
@@ -28,8 +28,7 @@ class AutoAugment(v2.AutoAugment):
 @TRANSFORM_REGISTRY.register()
 def auto_augment(cfg: CfgNode) -> Callable | None:
     """Apply ``AutoAugment`` with ``INPUT.AUTOAUG.PROB``; on with ``INPUT.AUTOAUG.ENABLED``."""
-    node = cfg.INPUT.AUTOAUG
-    if not node.ENABLED:
+    if not cfg.INPUT.AUTOAUG.ENABLED:
         return None
     # On PIL images, where most of the operations take half the time.
-    return v2.RandomApply([OnPil(AutoAugment())], p=probability(node.PROB, "INPUT.AUTOAUG.PROB"))
+    return v2.RandomApply([OnPil(AutoAugment())], p=stage_probability(cfg, "AUTOAUG"))

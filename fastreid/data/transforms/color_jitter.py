@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
 from .on_pil import OnPil
-from .probability import probability
+from .probability import stage_probability
 
 __all__ = ["color_jitter"]
 
@@ -33,4 +33,4 @@ def color_jitter(cfg: CfgNode) -> Callable | None:
         brightness=jitter.BRIGHTNESS, contrast=jitter.CONTRAST, saturation=jitter.SATURATION, hue=jitter.HUE
     )
     # On PIL images, where the change of the hue takes half the time.
-    return v2.RandomApply([OnPil(change)], p=probability(jitter.PROB, "INPUT.CJ.PROB"))
+    return v2.RandomApply([OnPil(change)], p=stage_probability(cfg, "CJ"))

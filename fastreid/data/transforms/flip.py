@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
-from .probability import probability
+from .probability import probability, stage_probability
 
 __all__ = ["RandomHorizontalFlip", "horizontal_flip"]
 
@@ -33,5 +33,4 @@ class RandomHorizontalFlip:
 @TRANSFORM_REGISTRY.register()
 def horizontal_flip(cfg: CfgNode) -> Callable | None:
     """Mirror left and right with ``INPUT.FLIP.PROB``; on with ``INPUT.FLIP.ENABLED``."""
-    flip = cfg.INPUT.FLIP
-    return RandomHorizontalFlip(probability(flip.PROB, "INPUT.FLIP.PROB")) if flip.ENABLED else None
+    return RandomHorizontalFlip(stage_probability(cfg, "FLIP")) if cfg.INPUT.FLIP.ENABLED else None

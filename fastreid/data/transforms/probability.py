@@ -1,6 +1,12 @@
 from __future__ import annotations
 
-__all__ = ["probability"]
+import logging
+
+from ...config import CfgNode
+
+__all__ = ["probability", "stage_probability"]
+
+logger = logging.getLogger(__name__)
 
 
 def probability(value: float, key: str) -> float:
@@ -16,3 +22,15 @@ def probability(value: float, key: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{key} must be a probability in [0, 1], got {value}")
     return float(value)
+
+
+def stage_probability(cfg: CfgNode, stage: str) -> float:
+    """Return ``INPUT.<stage>.PROB`` of a stage that is turned on; a warning says if it is 0, as some defaults are.
+
+    Raises:
+        ValueError: if it is outside [0, 1].
+    """
+    value = probability(cfg.INPUT[stage].PROB, f"INPUT.{stage}.PROB")
+    if value == 0:
+        logger.warning("INPUT.%s is ENABLED, but changes no image: its PROB is 0; raise it", stage)
+    return value

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as F
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
-from .probability import probability
+from .probability import probability, stage_probability
 
 __all__ = ["RandomErasing", "random_erasing"]
 
@@ -63,4 +63,4 @@ def random_erasing(cfg: CfgNode) -> Callable | None:
         return None
     if len(node.VALUE) != 3 or not all(0 <= channel <= 255 for channel in node.VALUE):
         raise ValueError(f"INPUT.REA.VALUE must be three numbers (RGB) in 0..255, got {node.VALUE}")
-    return RandomErasing(probability(node.PROB, "INPUT.REA.PROB"), node.VALUE)
+    return RandomErasing(stage_probability(cfg, "REA"), node.VALUE)

@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from ...config import CfgNode
 from ..data_utils import read_image
 from .build import TRANSFORM_REGISTRY
-from .probability import probability
+from .probability import probability, stage_probability
 from .resize import resize
 from .to_tensor import to_pixels
 
@@ -125,5 +125,4 @@ def _window(image: Tensor, height: int, width: int) -> Tensor:
 @TRANSFORM_REGISTRY.register()
 def random_patch(cfg: CfgNode) -> Callable | None:
     """Paste a patch of another training image with ``INPUT.RPT.PROB``; on with ``INPUT.RPT.ENABLED``."""
-    node = cfg.INPUT.RPT
-    return RandomPatch(prob_happen=probability(node.PROB, "INPUT.RPT.PROB")) if node.ENABLED else None
+    return RandomPatch(prob_happen=stage_probability(cfg, "RPT")) if cfg.INPUT.RPT.ENABLED else None

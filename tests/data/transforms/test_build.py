@@ -203,6 +203,16 @@ def test_bind_gives_a_copy_that_knows_the_images():
     assert plain.transforms[0].paths == ()
 
 
+@pytest.mark.parametrize("switch", ["AUTOAUG", "FLIP", "CJ", "AUGMIX", "REA", "RPT"])
+def test_switch_that_changes_nothing_is_a_warning(cfg, switch, caplog):
+    cfg.INPUT[switch].PROB = 0.0
+    build_transforms(cfg)
+    assert not caplog.messages
+    cfg.INPUT[switch].ENABLED = True
+    build_transforms(cfg)
+    assert caplog.messages == [f"INPUT.{switch} is ENABLED, but changes no image: its PROB is 0; raise it"]
+
+
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_no_stage_writes_into_its_argument(cfg, switch, tmp_path):
     cfg.INPUT.SIZE_TRAIN = [0]
