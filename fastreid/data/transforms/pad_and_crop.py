@@ -75,4 +75,10 @@ def pad_and_crop(cfg: CfgNode) -> Callable | None:
             f"INPUT.PADDING.ENABLED needs a size to crop to, but INPUT.SIZE_TRAIN {cfg.INPUT.SIZE_TRAIN} means none; "
             "give SIZE_TRAIN a size, or turn INPUT.PADDING off"
         )
+    shown = min(size) - (padding.MODE == "reflect")  # a mirror shows no more than there is
+    if padding.MODE in ("reflect", "symmetric") and shown < padding.SIZE:
+        raise ValueError(
+            f"INPUT.PADDING.SIZE {padding.SIZE} is more than MODE {padding.MODE!r} can mirror of {size} pixels; lower "
+            f"it to at most {shown}, or use another MODE"
+        )
     return PadAndCrop(size * 2 if len(size) == 1 else size, padding.SIZE, padding.MODE)

@@ -114,6 +114,18 @@ def test_impossible_padding_is_an_error(cfg, key, value, message):
         build_transforms(cfg)
 
 
+@pytest.mark.parametrize(("mode", "most"), [("reflect", 39), ("symmetric", 40)])
+def test_mirror_shows_no_more_than_there_is(cfg, image, mode, most):
+    cfg.INPUT.SIZE_TRAIN = [60, 40]
+    cfg.INPUT.PADDING.ENABLED = True
+    cfg.INPUT.PADDING.MODE = mode
+    cfg.INPUT.PADDING.SIZE = most
+    assert build_transforms(cfg)(image).shape == (3, 60, 40)
+    cfg.INPUT.PADDING.SIZE = most + 1
+    with pytest.raises(ValueError, match=rf"SIZE {most + 1} is more than MODE '{mode}' .* lower it to at most {most}"):
+        build_transforms(cfg)
+
+
 def test_padding_without_a_size_is_an_error(cfg):
     cfg.INPUT.PADDING.ENABLED = True
     cfg.INPUT.SIZE_TRAIN = [0]
