@@ -206,7 +206,10 @@ def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[
     if comm.is_main_process() and hasattr(data, "show_test"):
         data.show_test()
     if not data.query:
-        raise ValueError(f"{name} has no query images, so it cannot be tested on; take it out of DATASETS.TESTS")
+        raise ValueError(
+            f"{name} has no query images (of split test, an identity needs two images), so it cannot be tested on; add "
+            "some, or take it out of DATASETS.TESTS"
+        )
     check_protocol(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
     if ":" in name and name in cfg.DATASETS.NAMES:
         _warn_of_training_images(name, data)

@@ -351,7 +351,9 @@ def test_sets_without_the_split_are_errors(cfg, monkeypatch):
         ValueError, match=r"Empty has no training images, so it cannot be in DATASETS\.NAMES; leave it out"
     ):
         build_reid_train_loader(cfg)
-    with pytest.raises(ValueError, match=r"Empty has no query images, so .* take it out of DATASETS\.TESTS"):
+    with pytest.raises(
+        ValueError, match=r"Empty has no query images \(.* two images\), so .* take it out of DATASETS\.TESTS"
+    ):
         build_reid_test_loader(cfg, "Empty")
     cfg.DATASETS.NAMES = ()
     with pytest.raises(ValueError, match=r"DATASETS.NAMES is empty; name at least one"):
