@@ -45,6 +45,8 @@ def main() -> None:
     """Measure, print the tables, write the file; exit with 1 if a case of ours failed."""
     args = parser().parse_args()
     try:
+        if args.json and not Path(args.json).absolute().parent.is_dir():  # the figures take long to measure
+            raise FileNotFoundError(f"--json {args.json}: there is no such folder to write into; make it first")
         cases = plan(
             [name.strip() for name in args.only.split(",") if name.strip()],
             config_file=args.config_file,

@@ -154,3 +154,7 @@ def test_the_tool_says_what_is_wrong(tmp_path):
     run = tool("--against", str(tmp_path))
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith(f"--against {tmp_path}: there is no fastreid/__init__.py in it")
+    path = tmp_path / "gone" / "figures.json"
+    run = tool("--only", "sampler", "--quick", "--repeats", "1", "--json", str(path))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith(f"--json {path}: there is no such folder")
