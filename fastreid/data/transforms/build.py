@@ -46,7 +46,14 @@ class Pipeline:
         """
         pixels = image if isinstance(image, Tensor) else to_pixels(image)
         for transform in self.transforms:
-            pixels = transform(pixels)
+            try:
+                pixels = transform(pixels)
+            except (AttributeError, TypeError) as error:
+                error.add_note(
+                    f"{transform!r} of INPUT.TRANSFORMS gets a uint8 tensor (3, H, W); if it takes a PIL image, "
+                    "register OnPil(...) of it"
+                )
+                raise
         return pixels.contiguous()
 
     def bind(self, img_paths: Sequence[str]) -> Pipeline:

@@ -213,6 +213,15 @@ def test_switch_that_changes_nothing_is_a_warning(cfg, switch, caplog):
     assert caplog.messages == [f"INPUT.{switch} is ENABLED, but changes no image: its PROB is 0; raise it"]
 
 
+def test_stage_that_wants_a_pil_image_is_told_how_to_get_one():
+    with pytest.raises(AttributeError) as error:
+        Pipeline([lambda image: image.rotate(3)])(Image.new("RGB", (4, 8)))
+    assert (
+        "of INPUT.TRANSFORMS gets a uint8 tensor (3, H, W); if it takes a PIL image, register OnPil"
+        in error.value.__notes__[0]
+    )
+
+
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_no_stage_writes_into_its_argument(cfg, switch, tmp_path):
     cfg.INPUT.SIZE_TRAIN = [0]
