@@ -52,8 +52,7 @@ class Case:
 
     Args:
         area: a name of :data:`AREAS`.
-        variant: what is special about it; the first variant of an area that has ``images_per_second`` is what the
-            others are compared with, see ``is_baseline``.
+        variant: what is special about it.
         values: arguments of the area's ``measure``.
         is_baseline: the other variants of the area tell how many times as fast as this one they are.
     """

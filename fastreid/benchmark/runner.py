@@ -42,7 +42,7 @@ def benchmark(
     if repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {repeats}")
     sides = {"ours": own or Checkout.own(), **({"theirs": against} if against else {})}
-    answers: dict[str, dict[Case | int, list[dict[str, Any]]]] = {side: {} for side in sides}
+    answers: dict[str, dict[int, list[dict[str, Any]]]] = {side: {} for side in sides}  # by id of the case
     for area in dict.fromkeys(case.area for case in cases):
         of_area = [case for case in cases if case.area == area]
         for number in range(1, repeats + 1):

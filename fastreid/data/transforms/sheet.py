@@ -27,7 +27,7 @@ def augmentation_sheet(dataset: Dataset, *, num_images: int = 8, num_samples: in
         uint8 ``(3, H, W)``, RGB.
 
     Raises:
-        ValueError: if a number is below its least, the images have no common size.
+        ValueError: if a number is below its least, or the images have no common size.
     """
     for name, value, least in (("num_images", num_images, 1), ("num_samples", num_samples, 1), ("seed", seed, 0)):
         if value < least:
