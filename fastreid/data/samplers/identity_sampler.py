@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class NaiveIdentitySampler(IdentitySampler):
         nth = np.arange(len(owner)) - self._group_begins[owner]  # (G,) its number within the identity
         begins = np.cumsum(counts) - counts  # (I,) place of each identity's first image
         self._identity = identity
+        self._owner = owner
         # In the groups drawn with replacement, each pass puts other places.
         self._places = (begins[owner] + nth * k)[:, None] + np.arange(k)  # (G, K)
         self._scarce = np.flatnonzero(counts[owner] < k)  # (S,) groups of identities with too few images
@@ -59,24 +61,78 @@ class NaiveIdentitySampler(IdentitySampler):
         rng = np.random.default_rng((self.seed, number, 2))
         return self.draw_groups(rng)[self._group_order(number)].reshape(-1)
 
-    def _group_order(self, number: int) -> list[int]:
-        """Draw the groups of one pass, batch after batch.
+    def _group_order(self, number: int) -> np.ndarray:
+        """Draw the groups of one pass, batch after batch, ``(G',)`` int64."""
+        rng = np.random.default_rng((self.seed, number, 1))
+        drawn = self._draw_while_many(rng)  # identities
+        drawn = np.concatenate(
+            (drawn, self._draw_while_enough(rng, np.bincount(drawn, minlength=self._num_identities)))
+        )
+        # An identity's first turn takes its first group, and so on.
+        by_identity = np.argsort(drawn, kind="stable")
+        counts = np.bincount(drawn, minlength=self._num_identities)  # (I,)
+        order = np.empty_like(drawn)
+        order[by_identity] = (
+            self._group_begins.repeat(counts) + np.arange(len(drawn)) - (np.cumsum(counts) - counts).repeat(counts)
+        )
+        return order
+
+    def _draw_while_many(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw the identities of the first batches of a pass, all at once, ``(B * P,)``; of a small set none.
+
+        Every group gets an arrival time, and those of an identity arrive one after the other after waits that know
+        nothing of each other. So each arrival is that of any identity with groups left, all equally likely. An identity
+        that arrives twice within a batch changes places with one of the next batch, which is rare: this ends where
+        fewer than 64 P identities have groups left.
+        """
+        p = self.identities_per_batch
+        if self._num_identities < 64 * p:
+            return np.empty(0, dtype=np.int64)
+        times = np.cumsum(rng.standard_exponential(len(self._places)))  # (G,)
+        times -= np.append(0.0, times)[self._group_begins][self._owner]
+        arrivals = np.argsort(times)  # (G,)
+        place = np.empty_like(arrivals)
+        place[arrivals] = np.arange(len(arrivals))
+        many_until = np.partition(place[self._group_ends - 1], -64 * p)[-64 * p]
+        drawn = self._owner[arrivals[: many_until - many_until % p]]  # (B * P,)
+        while len(twice := _repeated(drawn.reshape(-1, p))):
+            drawn = drawn[: len(drawn) - p] if twice[-1] >= len(drawn) - p else drawn
+            for one in twice[twice < len(drawn) - p].tolist():
+                other = (one // p + 1) * p + rng.integers(p)
+                drawn[[one, other]] = drawn[[other, one]]
+        return drawn
+
+    def _draw_while_enough(self, rng: np.random.Generator, taken: np.ndarray) -> list[int]:
+        """Draw identities as long as there are enough for a batch.
 
         A batch is a partial Fisher-Yates shuffle: the chosen identities move to the end of the list of those with
         groups left. Plain lists, because a numpy call per batch would cost ten times as much.
+
+        Args:
+            rng: the source of randomness.
+            taken: ``(I,)`` int64, groups of each identity that are drawn already.
         """
-        order: list[int] = []
-        draws = np.random.default_rng((self.seed, number, 1)).random(len(self._places)).tolist()
-        upcoming, ends = self._group_begins.tolist(), self._group_ends.tolist()
-        alive = list(range(len(ends)))  # identities with a group left
+        left = self._group_ends - self._group_begins - taken  # (I,)
+        draws = iter(rng.random(int(left.sum())).tolist())
+        alive = np.flatnonzero(left).tolist()  # identities with a group left
+        left = left.tolist()
+        drawn: list[int] = []
         while len(alive) >= self.identities_per_batch:
             rest = len(alive)  # those not yet chosen for this batch are in front
-            for draw in draws[len(order) : len(order) + self.identities_per_batch]:
+            for draw in islice(draws, self.identities_per_batch):
                 slot = int(draw * rest)
                 rest -= 1
                 identity = alive[slot]
                 alive[slot], alive[rest] = alive[rest], identity
-                order.append(upcoming[identity])
-                upcoming[identity] += 1
-            alive[rest:] = [identity for identity in alive[rest:] if upcoming[identity] < ends[identity]]
-        return order
+                drawn.append(identity)
+                left[identity] -= 1
+            alive[rest:] = [identity for identity in alive[rest:] if left[identity]]
+        return drawn
+
+
+def _repeated(batches: np.ndarray) -> np.ndarray:
+    """Return the flat places of ``(B, P)`` whose value its row has farther left, ascending."""
+    order = np.argsort(batches, axis=1, kind="stable")  # (B, P)
+    ordered = np.take_along_axis(batches, order, axis=1)
+    rows, columns = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
+    return np.sort(rows * batches.shape[1] + order[rows, columns + 1])
