@@ -299,5 +299,6 @@ class AMPTrainer(SimpleTrainer):
     def step(self, total: Tensor) -> None:
         """Go back through the graph with a scaled loss; a step with infinite gradients is left out."""
         self.grad_scaler.scale(total).backward()
+        self.grad_scaler.unscale_(self.optimizer)  # a fused optimizer would do it only behind the clipping
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()

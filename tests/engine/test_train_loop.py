@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from fastreid.config import get_cfg
 from fastreid.engine import HookBase, SimpleTrainer, TrainerBase
 from fastreid.engine.train_loop import AMPTrainer
+from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
 
 
@@ -164,6 +166,19 @@ def test_a_model_left_in_eval_mode_is_an_error():
     model.eval()
     with pytest.raises(RuntimeError, match="eval mode during training"):
         run(trainer, 1)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradients_are_clipped_after_they_are_unscaled(fused):
+    cfg = get_cfg()
+    cfg.merge_from_list(["SOLVER.OPT", "SGD", "SOLVER.BASE_LR", 1.0, "SOLVER.OPT_ARGS.fused", fused])
+    cfg.merge_from_list(["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 1.0])
+    model = Model({"loss_a": 0.25})
+    optimizer, _ = build_optimizer(cfg, model)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4096.0)
+    run(AMPTrainer(model, batches(1), optimizer, grad_scaler=scaler), 1)
+    # The gradient, 0.25, is below the limit; 4096 times as much is not.
+    assert model.weight.item() == pytest.approx(0.75, abs=1e-3)
 
 
 def test_mixed_precision_computes_in_bfloat16_on_a_cpu():
