@@ -25,7 +25,14 @@ def data_parallel(model: nn.Module) -> nn.Module:
     # The option that leaves statistics alone has got a new name in newer versions of torch.
     options = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"
-    return DistributedDataParallel(model, device_ids=ids, **{name: False})
+    return _DataParallel(model, device_ids=ids, **{name: False})
+
+
+class _DataParallel(DistributedDataParallel):
+    """torch's wrapper, which also takes the ``SyncBatchNorm`` of this library on the CPU; torch's own fails there."""
+
+    def _passing_sync_batchnorm_handle(self, module: nn.Module) -> None:
+        pass
 
 
 def share_buffers(model: nn.Module) -> None:
