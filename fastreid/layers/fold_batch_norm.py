@@ -17,7 +17,7 @@ _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm)
 
 
 class FoldingError(RuntimeError):
-    """Raised if a folded model does not compute what the model computes."""
+    """Raised if a model cannot be folded, or the folded one does not compute what the model computes."""
 
 
 def fold_batch_norms(model: nn.Module, inputs: Any, *, tolerance: float = 1e-4) -> tuple[nn.Module, int]:
@@ -37,21 +37,25 @@ def fold_batch_norms(model: nn.Module, inputs: Any, *, tolerance: float = 1e-4) 
         The copy, and the number of norms that were folded.
 
     Raises:
-        FoldingError: if the outputs differ by more, or are no tensor.
+        FoldingError: if the outputs differ by more, or are no tensor; or if the model's own code fails: it cannot be
+            copied, or does not take ``inputs``, or misses its norms.
     """
-    folded = copy.deepcopy(model).eval()
-    with torch.inference_mode(False), torch.no_grad():
-        pairs, plain = _pairs(folded, inputs)
-        if not isinstance(plain, Tensor):
-            raise FoldingError(f"the model returns {type(plain).__name__}, not a tensor that could be compared")
-        for conv, norm in pairs:
-            _fold(folded, conv, norm)
-        found = folded(inputs)
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            folded = copy.deepcopy(model).eval()
+            pairs, plain = _pairs(folded, inputs)
+            for conv, norm in pairs:
+                _fold(folded, conv, norm)
+            found = folded(inputs)
+    except Exception as failure:  # of any class, since it is the user's code that runs
+        raise FoldingError(f"its copy fails with {type(failure).__name__}: {failure}") from failure
+    if not isinstance(plain, Tensor):
+        raise FoldingError(f"the model returns {type(plain).__name__}, not a tensor that could be compared")
     error = float(torch.linalg.vector_norm(found - plain) / torch.linalg.vector_norm(plain))
     if not error <= tolerance:  # NaN too
         raise FoldingError(
             f"with {len(pairs)} batch norms folded the output differs by {error:.2g}, more than {tolerance:.2g}; "
-            "something else than the norm reads a convolution's output or weight"
+            "something else than the norm reads a convolution's output or weight, or the model is in half precision"
         )
     return folded, len(pairs)
 

@@ -101,6 +101,30 @@ def test_a_wrong_fold_is_found_out(forward):
         fold_batch_norms(shake(Net(forward)), torch.randn(2, 4, 5, 5))
 
 
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        (lambda net, x: net.bn(net.conv(x)) * net.bn.eps, "AttributeError: .*'eps'"),
+        (lambda net, x: net.bn(net.conv(x.images)), "AttributeError: .*'images'"),
+    ],
+    ids=["norm read", "other inputs"],
+)
+def test_a_model_that_fails_says_why(forward, reason):
+    with pytest.raises(FoldingError, match=rf"its copy fails with {reason}"):
+        fold_batch_norms(Net(forward), torch.randn(2, 4, 5, 5))
+
+
+def test_a_model_that_cannot_be_copied_is_an_error():
+    def keep(net, x):
+        net.kept = net.conv(x)
+        return net.bn(net.kept)
+
+    model = Net(keep)
+    model(torch.randn(2, 4, 5, 5))  # a training step leaves a tensor with a graph behind it
+    with pytest.raises(FoldingError, match=r"its copy fails with RuntimeError: .*deepcopy"):
+        fold_batch_norms(model, torch.randn(2, 4, 5, 5))
+
+
 def test_an_output_that_cannot_be_compared_is_an_error():
     with pytest.raises(FoldingError, match="returns dict, not a tensor"):
         fold_batch_norms(Net(lambda net, x: {"x": net.bn(net.conv(x))}), torch.randn(2, 4, 5, 5))
