@@ -37,5 +37,5 @@ def call_with_arguments(
             raise ValueError(f"{key} has {name!r} ({value!r}), but {why}.{hint} It takes: {', '.join(free) or 'none'}.")
     try:
         return function(*args, **own, **arguments)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # classes of torch raise whatever a value leads to: an IndexError for betas [0.9]
         raise ValueError(f"{function.__name__} refuses {key} {dict(arguments)}: {error}") from error

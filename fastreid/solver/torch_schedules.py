@@ -66,10 +66,10 @@ def epoch_factors(
             optimizer.step()  # torch warns of a schedule that is stepped before its optimizer
             try:
                 stepper.step()
-            except ValueError as error:
+            except Exception as error:  # some see only here what they were given, such as a step_size of 0
                 raise ValueError(
-                    f"SOLVER.SCHED {schedule.__name__} with SCHED_ARGS {dict(arguments)} ends before the {epochs} "
-                    f"epochs of the run: {error}"
+                    f"SOLVER.SCHED {schedule.__name__} with SCHED_ARGS {dict(arguments)} fails after {len(factors)} of "
+                    f"the {epochs} epochs of the run: {error}"
                 ) from error
     return factors
 

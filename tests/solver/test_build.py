@@ -129,6 +129,8 @@ def test_more_arguments_come_from_opt_args():
         ("Adam", {"params": []}, r"'params' \(\[\]\), but the library gives it itself"),
         ("SGD", {"momentum": 0.1}, r"'momentum' \(0\.1\), but the library gives it itself"),
         ("Adam", {"betas": (2.0, 0.9)}, r"Adam refuses SOLVER\.OPT_ARGS \{'betas': \(2\.0, 0\.9\)\}: Invalid beta"),
+        ("Adam", {"betas": [0.9]}, r"Adam refuses SOLVER\.OPT_ARGS \{'betas': \[0\.9\]\}: list index out of range"),
+        ("Adam", {"fused": True, "foreach": True}, r"Adam refuses SOLVER\.OPT_ARGS .*`fused` and `foreach`"),
         ("Lamb", {"eps": 0.0}, r"Lamb refuses SOLVER\.OPT_ARGS \{'eps': 0\.0\}: eps must be > 0, got 0"),
     ],
 )
