@@ -200,10 +200,9 @@ def load_weights(
             line = f"{key} {tuple(state[key].shape)} in the file, {tuple(value.shape)} in the model"
             resized = key in per_class and state[key].shape[1:] == value.shape[1:]
             (report.allowed if resized else report.misshaped).append(line)
-    for key in state.keys() - own.keys():
+    for key in sorted(state.keys() - own.keys()):
         allowed = _matches(key, may_ignore)
         (report.allowed if allowed else report.unexpected).append(f"{key} (left out)" if allowed else key)
-    report.unexpected.sort()
     misfits = report.misfits()
     if misfits and strict:
         raise WeightsMismatch(
