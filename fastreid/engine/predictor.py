@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from ..utils.custom_imports import import_custom_modules
 from .inference import inference_model
 
 __all__ = ["DefaultPredictor"]
+
+logger = logging.getLogger(__name__)
 
 
 class DefaultPredictor:
@@ -32,6 +36,8 @@ class DefaultPredictor:
         self.cfg.defrost()
         self.cfg.MODEL.BACKBONE.PRETRAIN = False
         model = build_model(self.cfg)
+        if not cfg.MODEL.WEIGHTS:
+            logger.warning("MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained")
         Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
         self.model = inference_model(self.cfg, model.eval())
 

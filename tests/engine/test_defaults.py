@@ -222,6 +222,13 @@ def test_the_predictor_embeds_on_the_cpu_and_leaves_the_images_alone(finished):
     assert torch.equal(images, before)
 
 
+def test_a_predictor_without_weights_is_said(finished, caplog):
+    cfg = finished[1].cfg.clone()
+    cfg.MODEL.WEIGHTS = ""
+    DefaultPredictor(cfg)
+    assert "MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained" in caplog.text
+
+
 def test_several_test_sets_are_named_in_results_and_metric(market, tmp_path):
     options = ("DATASETS.TESTS", ("Market1501", "Market1501"), "SOLVER.MAX_EPOCH", 1)
     trainer = DefaultTrainer(tiny_cfg(market, tmp_path, *options))
