@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -144,13 +145,25 @@ class DefaultTrainer(TrainerBase):
 
         Returns:
             The results of the last evaluation on rank 0, ``{}`` elsewhere.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: before the first iteration, if the test sets could not be evaluated.
         """
+        self._check_evaluation()
         super().train(self.start_epoch, self.max_epoch, self.iters_per_epoch, start_iter=self.start_iter)
         if not comm.is_main_process():
             return {}
         if self._last_eval_results:
             verify_results(self.cfg, self._last_eval_results)
         return self._last_eval_results
+
+    def _check_evaluation(self) -> None:
+        """Build what will evaluate the model: a mistake in ``TEST`` shall not cost the epochs before it shows."""
+        amp = self.cfg.TEST.AMP
+        resolve_amp_dtype(amp.ENABLED, amp.DTYPE, next(self.model.parameters()).device, key="TEST.AMP")
+        for name in self.cfg.DATASETS.TESTS:
+            with suppress(NotImplementedError):  # a test set that is left out
+                self.build_evaluator(self.cfg, name)
 
     # -- checkpoints -------------------------------------------------------------------------------
 

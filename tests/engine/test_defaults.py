@@ -229,6 +229,22 @@ def test_a_predictor_without_weights_is_said(finished, caplog):
     assert "MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("TEST.METRIC", "cosin"), "Did you mean 'cosine'"),
+        (("TEST.AMP.ENABLED", True, "TEST.AMP.DTYPE", "float61"), r"TEST\.AMP\.DTYPE must be auto, float16 or bf"),
+        (("DATASETS.TESTS", ("Market1501", "VeRi")), "The data set VeRi is missing"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_not_trained(market, tmp_path, options, message):
+    trainer = DefaultTrainer(tiny_cfg(market, tmp_path, *options))
+    with pytest.raises((KeyError, ValueError, RuntimeError), match=message):
+        trainer.train()
+    assert trainer.iter == 0
+    assert (tmp_path / "metrics.json").read_text() == ""
+
+
 def test_several_test_sets_are_named_in_results_and_metric(market, tmp_path):
     options = ("DATASETS.TESTS", ("Market1501", "Market1501"), "SOLVER.MAX_EPOCH", 1)
     trainer = DefaultTrainer(tiny_cfg(market, tmp_path, *options))
