@@ -42,6 +42,9 @@ SCHEDULE = {
     "SOLVER__CHECKPOINT_PERIOD": 1,
     "TEST__EVAL_PERIOD": 3,
     "LOG_PERIOD": 2,
+    # A pad of 10 pixels and a hole hide most of so small an image: nothing is learned in so few steps.
+    "INPUT__REA__ENABLED": False,
+    "INPUT__PADDING__ENABLED": False,
 }
 
 
@@ -235,10 +238,8 @@ def test_resume_keeps_the_best_metric_of_before(run, tiny_market, tmp_path, monk
     for name in ("model_best.pth", "model_0002.pth"):
         content = read_checkpoint(folder / name)
         content["metric"] = 99.5
+        content["hooks"]["BestCheckpointer"]["best"] = 99.5
         torch.save(content, folder / name)
-    old = read_checkpoint(run[0] / "model_0002.pth")
-    stated = {key: 99.5 for key in old if "best" in key and isinstance(old[key], float)}
-    torch.save(read_checkpoint(folder / "model_0002.pth") | stated, folder / "model_0002.pth")
     (folder / "last_checkpoint").write_text("model_0002.pth")
     monkeypatch.setenv("FASTREID_DATASETS", str(tiny_market))
     error, text = main_in_process(*TRAIN[1:], "--resume", *arguments(folder))
