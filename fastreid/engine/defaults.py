@@ -159,6 +159,8 @@ class DefaultTrainer(TrainerBase):
 
     def _check_evaluation(self) -> None:
         """Build what will evaluate the model: a mistake in ``TEST`` shall not cost the epochs before it shows."""
+        if not any(isinstance(hook, hooks.EvalHook) for hook in self._hooks):
+            return
         amp = self.cfg.TEST.AMP
         resolve_amp_dtype(amp.ENABLED, amp.DTYPE, next(self.model.parameters()).device, key="TEST.AMP")
         for name in self.cfg.DATASETS.TESTS:
