@@ -174,3 +174,21 @@ def test_what_cannot_be_filled_is_an_error_and_no_hang(as_rank, batch, k, world,
     as_rank(0, world)
     with pytest.raises(ValueError, match=re.escape(message)):
         NaiveIdentitySampler(items_of(COUNTS), batch, k)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_set_of_many_identities_is_dealt_by_the_same_rule(number):
+    batch_size, k = 8, 2  # 4 identities a batch; from 256 identities on, most batches are drawn at once
+    counts = {pid: 2 + pid % 5 for pid in range(400)}
+    items = items_of(counts)
+    sampler = NaiveIdentitySampler(items, batch_size, k, seed=1)
+    indices = sampler.pass_indices(number)
+    assert len(indices) == sampler.pass_length(number)
+    assert len(set(indices.tolist())) == len(indices)
+    used = Counter()
+    for batch in indices.reshape(-1, batch_size):
+        seen = Counter(items[index][1] for index in batch)
+        assert list(seen.values()) == [k] * (batch_size // k)
+        used += seen
+    left = [pid for pid, count in counts.items() if used[pid] < count // k * k]
+    assert len(left) < batch_size // k
