@@ -7,12 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["AREAS", "CONFIG_FILE", "VARIANTS", "Case", "parse_variant", "plan"]
+__all__ = ["AREAS", "CONFIG_FILE", "SAMPLERS", "VARIANTS", "Case", "parse_variant", "plan"]
 
 AREAS = ("train", "loader", "inference", "evaluation", "sampler")
 """Names of the areas, in their order; each is a module of this package with a function ``measure``."""
 
 CONFIG_FILE = "Market1501/bagtricks_R50-ibn.yml"
+
+SAMPLERS = (
+    "NaiveIdentitySampler",
+    "BalancedIdentitySampler",
+    "CameraAwareIdentitySampler",
+    "SetReWeightSampler",
+    "ImbalancedDatasetSampler",
+    "TrainingSampler",
+)
 
 # Config settings of the baseline, and those that are compared with it, per area.
 _PLAIN = ("SOLVER.AMP.ENABLED", "False")  # the recipes train in mixed precision
@@ -106,7 +115,7 @@ def plan(
         cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))
     for metric in ("cosine", "euclidean"):
         cases["evaluation"].append(Case("evaluation", metric, {**sizes["evaluation"], "metric": metric}))
-    for sampler in ("NaiveIdentitySampler", "TrainingSampler"):
+    for sampler in SAMPLERS:
         cases["sampler"].append(Case("sampler", sampler, {**sizes["sampler"], "name": sampler}))
     return [case for area in AREAS if area in areas for case in cases[area]]
 

@@ -15,6 +15,7 @@ __all__ = ["FIGURES", "compare", "summarize_runs", "tables"]
 FIGURES = {
     "images_per_second": "images/s",
     "seconds": "s",
+    "setup_seconds": "s to set up",
     "waiting_percent": "waiting %",
     "peak_memory_mib": "peak MiB",
     "times_baseline": "x baseline",
@@ -23,12 +24,13 @@ FIGURES = {
 """Every figure by its key, with the heading of its column, in their order.
 
 ``images_per_second``: higher is better. ``seconds``: per step, batch, evaluation or epoch's order.
+``setup_seconds``: before the first epoch, once.
 ``waiting_percent``: share of a training step in which it waited for its batch. ``peak_memory_mib``: see ``PeakMemory``.
 ``times_baseline``: images per second divided by the baseline's of the same round. ``product_ratio``: time of the
 evaluation divided by that of ``torch.mm``.
 """
 
-_COMPARED = ("images_per_second", "seconds", "peak_memory_mib")
+_COMPARED = ("images_per_second", "seconds", "setup_seconds", "peak_memory_mib")
 
 Figures = dict[str, dict[str, dict[str, dict[str, Any]]]]  # area -> variant -> key -> median, low, high, runs
 

@@ -12,12 +12,20 @@ __all__ = ["draw_in_turn", "draw_rows", "number_labels", "shuffle_within"]
 
 
 def number_labels(labels: Iterable[Hashable]) -> np.ndarray:
-    """Number labels by first appearance, ``(N,)`` int64.
+    """Number labels from 0 without gaps, ``(N,)`` int64: whole numbers by size, others by first appearance.
 
     Example:
-        >>> number_labels(["b", "a", "b"])
-        array([0, 1, 0])
+        >>> number_labels([7, 3, 7]), number_labels(["b", "a", "b"])
+        (array([1, 0, 1]), array([0, 1, 0]))
     """
+    labels = list(labels)
+    if set(map(type, labels)) == {int}:
+        values = np.array(labels)  # (N,)
+        lowest, highest = int(values.min()), int(values.max())
+        if highest - lowest < 8 * len(values):  # a table of all values is faster than sorting, and than a dict
+            values = (values - lowest).astype(np.int64)
+            return np.cumsum(np.bincount(values) > 0)[values] - 1
+        return np.unique(values, return_inverse=True)[1]
     numbers: dict[Hashable, int] = defaultdict(itertools.count().__next__)
     return np.fromiter(map(numbers.__getitem__, labels), dtype=np.int64)
 

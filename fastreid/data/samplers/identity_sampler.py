@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from .build import SAMPLER_REGISTRY
-from .draws import shuffle_within
 from .identity_base import IdentitySampler
 
 __all__ = ["NaiveIdentitySampler"]
@@ -27,30 +26,34 @@ class NaiveIdentitySampler(IdentitySampler):
     """
 
     def lay_out(self, identity: np.ndarray, counts: np.ndarray, data_source: Sequence[tuple[Any, ...]]) -> None:
-        """Say which places of the images, sorted by identity, make which group."""
-        k = self.num_instances
-        groups = np.maximum(counts // k, 1)  # (I,) groups of each identity
+        """Put identities with equally many images into one table, so that a pass shuffles few tables."""
+        rising = np.argsort(counts, kind="stable")  # identities by their number of images, from here on their order
+        counts = counts[rising]  # (I,)
+        rank = np.empty_like(rising)
+        rank[rising] = np.arange(len(rising))
+        places = rank[identity] * len(identity) + np.arange(len(identity))  # (N,)
+        places.sort()  # unique numbers: faster than a stable argsort, and the same on every machine
+        by_identity = places % len(identity)  # (N,)
+        sizes, identities = np.unique(counts, return_counts=True)  # both (T,)
+        tables = np.split(by_identity, np.cumsum(sizes * identities)[:-1])
+        self._tables = [table.reshape(-1, size) for table, size in zip(tables, sizes.tolist(), strict=True)]
+        groups = np.maximum(counts // self.num_instances, 1)  # (I,) groups of each identity
         self._group_ends = np.cumsum(groups)  # (I,)
         self._group_begins = self._group_ends - groups  # (I,)
-        owner = np.repeat(np.arange(len(counts)), groups)  # (G,) identity of each group
-        nth = np.arange(len(owner)) - self._group_begins[owner]  # (G,) its number within the identity
-        begins = np.cumsum(counts) - counts  # (I,) place of each identity's first image
-        self._identity = identity
-        self._owner = owner
-        # In the groups drawn with replacement, each pass puts other places.
-        self._places = (begins[owner] + nth * k)[:, None] + np.arange(k)  # (G, K)
-        self._scarce = np.flatnonzero(counts[owner] < k)  # (S,) groups of identities with too few images
-        self._scarce_begins = begins[owner[self._scarce], None]  # (S, 1)
-        self._scarce_counts = counts[owner[self._scarce], None]  # (S, 1)
+        self._owner = np.repeat(np.arange(len(counts)), groups)  # (G,) identity of each group
 
     def draw_groups(self, rng: np.random.Generator) -> np.ndarray:
         """Cut each identity's images, shuffled, into groups; return those of all identities, ``(G, K)`` int64."""
-        by_identity = shuffle_within(self._identity, rng)  # (N,)
-        places = self._places.copy()
-        places[self._scarce] = self._scarce_begins + rng.integers(
-            self._scarce_counts, size=(len(self._scarce), self.num_instances)
-        )
-        return by_identity[places]
+        k = self.num_instances
+        groups = []
+        for table in self._tables:  # (identities, images of each)
+            identities, size = table.shape
+            if size < k:
+                drawn = np.take_along_axis(table, rng.integers(size, size=(identities, k)), axis=1)
+            else:
+                drawn = rng.permuted(table, axis=1)[:, : size - size % k]
+            groups.append(drawn.reshape(-1, k))
+        return np.concatenate(groups)
 
     def pass_length(self, number: int) -> int:
         """Return the number of images in pass ``number``, a multiple of the global batch size."""
@@ -88,7 +91,7 @@ class NaiveIdentitySampler(IdentitySampler):
         p = self.identities_per_batch
         if self._num_identities < 64 * p:
             return np.empty(0, dtype=np.int64)
-        times = np.cumsum(rng.standard_exponential(len(self._places)))  # (G,)
+        times = np.cumsum(rng.standard_exponential(len(self._owner)))  # (G,)
         times -= np.append(0.0, times)[self._group_begins][self._owner]
         arrivals = np.argsort(times)  # (G,)
         place = np.empty_like(arrivals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from ...utils import comm
 
 __all__ = ["StreamIndex", "StreamSampler"]
 
-_PART = 1 << 16  # samples of a pass that are Python objects at a time
+_PART = 1 << 12  # samples of a pass that are Python objects at a time
 
 
 class StreamIndex(int):
@@ -114,6 +115,7 @@ class StreamSampler(Sampler[StreamIndex]):
                 f"{type(self).__name__}.start must be a multiple of {in_round}, the samples that {self._world} "
                 f"process(es) take in one round, got {start}; set it to the iterations done times the global batch size"
             )
+        make = functools.partial(int.__new__, StreamIndex)  # the class's own __new__ would take twice the time
         first = 0  # position of the pass's first sample
         for number in itertools.count():
             if first < start:
@@ -125,8 +127,8 @@ class StreamSampler(Sampler[StreamIndex]):
             positions = np.arange(max(first, start), first + len(indices))
             mine = positions[positions // self._share % self._world == self._rank]
             for part in np.array_split(mine, len(mine) // _PART + 1):
-                for index, position in zip(indices[part - first].tolist(), part.tolist(), strict=True):
-                    made = int.__new__(StreamIndex, index)  # a call of the class would take twice the time
-                    made.seed, made.position = seed, position
-                    yield made
+                made = map(make, indices[part - first].tolist())
+                for index, position in zip(made, part.tolist(), strict=True):
+                    index.seed, index.position = seed, position
+                    yield index
             first += len(indices)

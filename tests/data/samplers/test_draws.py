@@ -14,6 +14,13 @@ def test_labels_are_numbered_by_first_appearance():
     assert number_labels([]).tolist() == []
 
 
+@pytest.mark.parametrize("offset", [0, -5, 2**62, 2**70])
+@pytest.mark.parametrize("step", [1, 1000, 2**62])
+def test_whole_numbers_are_numbered_by_size(offset, step):
+    labels = [offset + step * number for number in (4, 0, 2, 4, 9)]
+    assert number_labels(iter(labels)).tolist() == [2, 0, 1, 2, 3]
+
+
 def test_places_are_sorted_by_segment_and_shuffled_within():
     segments = np.array([2, 0, 2, 5, 0, 2, 0])
     seen = Counter()

@@ -26,16 +26,13 @@ def take(sampler, count):
 def one_pass_by_definition(items, batch_size, k, seed, number):
     """The definition, as loops over the same random draws."""
     rng = np.random.default_rng((seed, number, 2))
-    shuffled = rng.permutation(len(items)).tolist()
-    waiting, scarce = {}, []
-    for _, pid, _ in items:
-        if pid not in waiting:
-            waiting[pid] = [image for image in shuffled if items[image][1] == pid]
-            scarce += [pid] if len(waiting[pid]) < k else []
-    few = {pid: len(waiting[pid]) for pid in scarce}
-    draws = rng.integers(np.array(list(few.values()), dtype=int)[:, None], size=(len(few), k))
-    for pid, row in zip(few, draws):
-        waiting[pid] = [waiting[pid][place] for place in row]
+    images = {}
+    for image, (_, pid, _) in enumerate(items):
+        images.setdefault(pid, []).append(image)
+    waiting = {}
+    for pid in sorted(images, key=lambda pid: len(images[pid])):  # equally many images: by first appearance
+        own = np.array(images[pid])
+        waiting[pid] = (own[rng.integers(len(own), size=k)] if len(own) < k else rng.permuted(own)).tolist()
     num_groups = sum(len(images) // k for images in waiting.values())
     choices = iter(np.random.default_rng((seed, number, 1)).random(num_groups).tolist())
     alive, stream = list(waiting), []
