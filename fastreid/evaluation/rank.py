@@ -20,7 +20,8 @@ __all__ = [
     "rank_rows",
 ]
 
-_VALUES_AT_A_TIME, _BARS_AT_A_TIME = 32768, 16  # compared at once: half a megabyte of outcomes
+_VALUES_AT_A_TIME, _BARS_AT_A_TIME = 32640, 32  # compared at once: a megabyte of outcomes
+_WORDS = 255  # of eight outcomes each: so many may be added up before a byte runs over
 
 
 def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarray) -> np.ndarray:
@@ -44,18 +45,18 @@ def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarra
         >>> match_ranks(np.array([0.9, 0.5, 0.7]), np.array([True, True, False]), np.zeros(3, bool))
         array([1, 3])
     """
-    similarity = np.asarray(similarity)
+    similarity = np.array(similarity, dtype=np.result_type(similarity, np.float32))
     _require_finite(similarity, "similarity")
-    return _count_ranks(similarity, similarity[is_match], similarity[is_junk])
+    return _count_ranks(similarity, is_match, is_junk)
 
 
 def _count_ranks(
     similarity: np.ndarray, matches: np.ndarray, junk: np.ndarray, slack: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    bars = np.sort(matches - slack)[::-1]  # (M,), best first; who reaches a bar is ahead of its match
-    own = np.sort(np.concatenate((matches, junk)))  # what the counts over the whole row hold beside the others
-    own_reaching = own.size - np.searchsorted(own, bars, side="left")
-    return _count_reaching(similarity, bars) - own_reaching + np.arange(1, bars.size + 1)
+    """Rank the images at ``matches`` without those at ``junk``; what ``similarity`` says of both is overwritten."""
+    bars = np.sort(similarity[matches] - slack)[::-1]  # (M,), best first; who reaches a bar is ahead of its match
+    similarity[matches] = similarity[junk] = -np.inf
+    return _count_reaching(similarity, bars) + np.arange(1, bars.size + 1)
 
 
 def _count_reaching(values: np.ndarray, bars: np.ndarray) -> np.ndarray:
@@ -63,9 +64,15 @@ def _count_reaching(values: np.ndarray, bars: np.ndarray) -> np.ndarray:
     counts = np.zeros(bars.size, dtype=np.int64)
     for start in range(0, values.size, _VALUES_AT_A_TIME):
         piece = values[start : start + _VALUES_AT_A_TIME]
+        sums = -(-piece.size // (8 * _WORDS))
         for first in range(0, bars.size, _BARS_AT_A_TIME):
             part = slice(first, first + _BARS_AT_A_TIME)
-            counts[part] += [np.count_nonzero(reaches) for reaches in piece >= bars[part, None]]
+            reaches = np.empty((bars[part].size, sums * 8 * _WORDS), dtype=bool)
+            np.greater_equal(piece, bars[part, None], out=reaches[:, : piece.size])
+            reaches[:, piece.size :] = False
+            # The outcomes are bytes of 0 and 1. Adding them up as words of eight is several times as fast as counting.
+            words = reaches.view(np.uint64).reshape(len(reaches), sums, _WORDS)
+            counts[part] += words.sum(axis=2).view(np.uint8).sum(axis=1, dtype=np.int64)
     return counts
 
 
@@ -97,6 +104,12 @@ class Rounding:
         """Return it for the similarities of one query to the gallery images at ``places``, ``(M,)``."""
         terms = self.query_lengths[row] * self.gallery_lengths[places] + self.offset_sizes[places]
         return 8 * np.finfo(terms.dtype).eps * terms
+
+    def proves_finite(self) -> bool:
+        """Tell whether every similarity is finite because none can be larger than the product of the lengths."""
+        lengths = (self.query_lengths, self.gallery_lengths, self.offset_sizes)
+        query, gallery, offset = (float(length.max(initial=0)) for length in lengths)
+        return query * gallery + offset < np.finfo(self.gallery_lengths.dtype).max / 2  # not with NaN
 
 
 class IdentityIndex:
@@ -143,7 +156,8 @@ def rank_rows(
     """Rank the true matches of several queries; see :func:`match_ranks`.
 
     Args:
-        similarity: ``(B, G)`` float, or B rows ``(G,)`` one after the other; higher is closer.
+        similarity: ``(B, G)`` float, or B rows ``(G,)`` one after the other; higher is closer. What they say of images
+            of the query's identity is overwritten.
         q_pids: ``(B,)`` identities of the queries.
         q_camids: ``(B,)`` cameras of the queries.
         index: of the G gallery images.
@@ -157,12 +171,14 @@ def rank_rows(
         ValueError: if a similarity is NaN or infinite; the message says how many are, and of which query.
     """
     ranks = []
+    must_look = rounding is None or not rounding.proves_finite()
     queries = zip(similarity, np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist(), strict=True)
     for number, (row, pid, camid) in enumerate(queries, start=first_query):
-        _require_finite(row, f"the similarity of query {number} to the gallery")
+        if must_look:
+            _require_finite(row, f"the similarity of query {number} to the gallery")
         matches, junk = index.lookup(pid, camid)
         slack = 0.0 if rounding is None else rounding.slack(number - first_query, matches)
-        ranks.append(_count_ranks(row, row[matches], row[junk], slack))
+        ranks.append(_count_ranks(row, matches, junk, slack))
     return ranks
 
 

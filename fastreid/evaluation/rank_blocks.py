@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,68 +57,53 @@ def rank_matches(
     block = origin.new_empty(rows, len(gallery))  # (B, G)
     index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
     pids, camids = query.pids.cpu().numpy(), query.camids.cpu().numpy()
+    lengths, offsets = (of.cpu().numpy() for of in _describe(gallery.features, project, origin))  # both (G,)
     ranks: list[np.ndarray] = []
     with Progress(total=len(query), desc="Ranking", unit="query") as bar:
         for start in range(0, len(query), rows):
             part = slice(start, start + rows)
             projected, _ = project(query.features[part].to(dtype), origin)  # (B, D)
             similarity = block[: len(projected)]
-            terms = (projected.norm(dim=1), *_fill(similarity, projected, gallery.features, project, origin))
-            rounding = Rounding(*(term.cpu().numpy() for term in terms))
-            ranks += _rank_in_threads(similarity.cpu().numpy(), pids[part], camids[part], index, start, rounding)
+            _fill(similarity, projected, gallery.features, project, origin)
+            rounding = Rounding(projected.norm(dim=1).cpu().numpy(), lengths, np.abs(offsets))
+            complete = _with_offsets(similarity.cpu().numpy(), offsets)
+            ranks += rank_rows(complete, pids[part], camids[part], index, first_query=start, rounding=rounding)
             bar.update(len(projected))
     return ranks
 
 
-def _rank_in_threads(
-    similarity: np.ndarray,
-    pids: np.ndarray,
-    camids: np.ndarray,
-    index: IdentityIndex,
-    first_query: int,
-    rounding: Rounding,
-) -> list[np.ndarray]:
-    """Call :func:`rank_rows` on equal shares of the rows ``(B, G)``, each in a thread; comparing releases the GIL."""
-
-    def rank(part: slice) -> list[np.ndarray]:
-        lengths = rounding.query_lengths[part]
-        return rank_rows(
-            similarity[part],
-            pids[part],
-            camids[part],
-            index,
-            first_query=first_query + part.start,
-            rounding=replace(rounding, query_lengths=lengths),
-        )
-
-    share = -(-len(similarity) // torch.get_num_threads())
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        shares = pool.map(rank, [slice(i, i + share) for i in range(0, len(similarity), share)])
-        return [ranks for some in shares for ranks in some]
-
-
-def _fill(
-    block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Write the similarities of projected queries ``(B, D)`` to the gallery ``(G, D)`` into ``block`` ``(B, G)``.
-
-    Returns:
-        The lengths of the projected gallery features and the sizes of their offsets, ``(G,)`` each.
-    """
-    lengths, offsets = block.new_zeros(len(gallery)), block.new_zeros(len(gallery))
+def _chunks(gallery: Tensor, dtype: torch.dtype, project: Callable[..., Any], origin: Tensor) -> Iterator[Any]:
+    """Yield the places of some gallery features ``(G, D)``, with what the metric makes of them."""
     for start in range(0, len(gallery), _CHUNK):
         part = slice(start, start + _CHUNK)
-        chunk, offset = project(gallery[part].to(block.dtype), origin)  # (C, D), (C,)
-        out = block[:, part]  # (B, C)
-        torch.mm(queries, chunk.t(), out=out)
-        lengths[part] = chunk.norm(dim=1)
+        yield part, *project(gallery[part].to(dtype), origin)  # (C, D), (C,) or None
+
+
+def _describe(gallery: Tensor, project: Callable[..., Any], origin: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lengths of the projected gallery features ``(G, D)`` and their offsets, ``(G,)`` each."""
+    lengths, offsets = origin.new_zeros(len(gallery)), origin.new_zeros(len(gallery))
+    for part, projected, offset in _chunks(gallery, origin.dtype, project, origin):
+        lengths[part] = projected.norm(dim=1)
         if offset is not None:
-            out += offset
-            offsets[part] = offset.abs()
+            offsets[part] = offset
     return lengths, offsets
+
+
+def _fill(block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor) -> None:
+    """Write the products of projected queries ``(B, D)`` and gallery ``(G, D)`` into ``block`` ``(B, G)``."""
+    for part, projected, _ in _chunks(gallery, block.dtype, project, origin):
+        torch.mm(queries, projected.t(), out=block[:, part])
+
+
+def _with_offsets(block: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows of ``block`` ``(B, G)`` with the offsets ``(G,)`` added, each just before it is ranked."""
+    for row in block:
+        row += offsets
+        yield row
 
 
 def _rows_at_a_time(queries: int, gallery: int, dimensions: int, budget: int) -> int:
     """Return how many queries fit into ``budget`` bytes, with room for three float32 copies of what is projected."""
     chunk = 12 * dimensions * min(gallery, _CHUNK)
-    return max(1, min(queries, _ROWS, (budget - chunk) // (4 * gallery + 12 * dimensions + 1)))
+    most = max(1, min(_ROWS, (budget - chunk) // (4 * gallery + 12 * dimensions + 1)))
+    return max(1, -(-queries // -(-queries // most))) if queries else 1

@@ -75,6 +75,14 @@ def test_ranks_do_not_depend_on_how_many_are_compared_at_once(values, bars, monk
     assert match_ranks(similarity, role == 0, role == 1).tolist() == expected
 
 
+@pytest.mark.parametrize("size", [1, 8, 2039, 2040, 2041, 32639, 32640, 32641, 100_003])
+def test_no_count_runs_over(size):
+    """Whatever reaches a bar, from nothing to everything, is counted to the last one."""
+    values = np.arange(size, dtype=np.float32)
+    bars = np.array([0.0, 0.5, size / 2, size - 1, size])
+    assert rank._count_reaching(values, bars).tolist() == [np.count_nonzero(values >= bar) for bar in bars]
+
+
 def test_a_constant_score_ranks_the_matches_last():
     is_match = np.array([True, False, False, True, False])
     assert match_ranks(np.ones(5), is_match, np.zeros(5, bool)).tolist() == [4, 5]
