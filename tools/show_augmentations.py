@@ -10,6 +10,7 @@ The second needs no dataset: SynthReID is drawn when it is first used.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from torchvision.transforms.v2.functional import to_pil_image
 
@@ -29,6 +30,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs that override the config")
     args = parser.parse_args()
+    output = Path(args.output)
+    if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        parser.error(f"--output must end in .jpg or .png, got {args.output!r}")
+    output.parent.mkdir(parents=True, exist_ok=True)
 
     cfg = get_cfg()
     cfg.merge_from_file(get_config_file(args.config_file))
@@ -36,8 +41,8 @@ def main() -> None:
     import_custom_modules(cfg.CUSTOM_IMPORTS)
     dataset = build_reid_train_loader(cfg, num_workers=0).dataset
     sheet = augmentation_sheet(dataset, num_images=args.num_images, num_samples=args.num_samples, seed=args.seed)
-    to_pil_image(sheet).save(args.output)
-    print(f"{args.output}: {min(args.num_images, len(dataset))} images, {args.num_samples} samples of each")
+    to_pil_image(sheet).save(output)
+    print(f"{output}: {min(args.num_images, len(dataset))} images, {args.num_samples} samples of each")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from ...utils import comm
 from ..train_loop import HookBase
 
 __all__ = ["AutogradProfiler"]
@@ -24,7 +25,8 @@ class AutogradProfiler(HookBase):
 
     Args:
         enable_predicate: gets the trainer before each iteration, and returns whether to record it.
-        output_dir: gets ``profiler-trace-iter{iteration}.json``; is made if it is not there.
+        output_dir: gets ``profiler-trace-iter{iteration}.json``; is made if it is not there. With several processes,
+            each writes its own, with ``-rank{rank}`` before the ending.
         use_cuda: record the kernels of the GPU too, where there is one.
 
     Example:
@@ -51,7 +53,8 @@ class AutogradProfiler(HookBase):
             return
         self._profiler.stop()
         os.makedirs(self._output_dir, exist_ok=True)
-        path = os.path.join(self._output_dir, f"profiler-trace-iter{self.trainer.iter}.json")
+        rank = f"-rank{comm.get_rank()}" if comm.get_world_size() > 1 else ""
+        path = os.path.join(self._output_dir, f"profiler-trace-iter{self.trainer.iter}{rank}.json")
         self._profiler.export_chrome_trace(path)
         logger.info("Wrote the trace of iteration %d to %s", self.trainer.iter, path)
         self._profiler = None
