@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from ...config import CfgNode
 from ...layers.batch_norm import InstanceNorm, get_norm
-from ...utils.weights import load_weights, read_state_dict
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
+from .common import draw_convolutions, layout_of, load_pretrained
 
 __all__ = ["OSNet", "build_osnet_backbone"]
 
@@ -163,16 +162,7 @@ class OSNet(Backbone):
         self.conv3 = nn.Sequential(*blocks(first, second), halve(second))
         self.conv4 = nn.Sequential(*blocks(second, third))
         self.conv5 = _pointwise(third, third, norm)
-        self._draw_convolutions()
-
-    def _draw_convolutions(self) -> None:
-        """Draw every convolution from N(0, 2 / (k k C_out)), with a bias of 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                fan_out = math.prod(module.kernel_size) * module.out_channels
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        draw_convolutions(self)
 
     def output_shape(self) -> FeatureShape:
         """Return the channels and the stride of the feature map."""
@@ -199,14 +189,10 @@ def build_osnet_backbone(cfg: CfgNode) -> OSNet:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
-    if node.DEPTH not in WIDTHS:
-        raise KeyError(f"MODEL.BACKBONE.DEPTH is {node.DEPTH!r}, but {node.NAME} knows {', '.join(WIDTHS)}")
-    net = OSNet(widths=WIDTHS[node.DEPTH], norm=node.NORM, with_ibn=node.WITH_IBN)
-    if node.PRETRAIN:
-        source = node.PRETRAIN_PATH
-        if not source:
-            raise ValueError(_where_to_get(node.DEPTH, node.WITH_IBN))
-        load_weights(net, read_state_dict(source), source=source, may_ignore=("fc.*", "classifier.*"))
+    net = OSNet(widths=layout_of(node, WIDTHS), norm=node.NORM, with_ibn=node.WITH_IBN)
+    if node.PRETRAIN and not node.PRETRAIN_PATH:
+        raise ValueError(_where_to_get(node.DEPTH, node.WITH_IBN))
+    load_pretrained(net, node, {}, node.DEPTH, may_ignore=("fc.*", "classifier.*"))
     return net
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -13,8 +12,8 @@ from ...config import CfgNode
 from ...layers.batch_norm import IBN, get_norm
 from ...layers.non_local import Non_local
 from ...layers.se_layer import SELayer
-from ...utils.weights import load_weights, read_state_dict
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
+from .common import draw_convolutions, layout_of, load_pretrained
 
 __all__ = ["BasicBlock", "Bottleneck", "ResNet", "build_resnet_backbone"]
 
@@ -196,18 +195,11 @@ class ResNet(Backbone):
         self.layer2 = stage(1, 128, 2, with_ibn)
         self.layer3 = stage(2, 256, 2, with_ibn)
         self.layer4 = stage(3, 512, last_stride, False)
-        self._draw_convolutions()
+        draw_convolutions(self)
         # Non-local blocks come after that: they start as torch and their zero norm leave them.
         self.NL_1, self.NL_2, self.NL_3, self.NL_4 = (
             nn.ModuleList(Non_local(width, norm) for _ in range(count)) for width, count in zip(widths[1:], non_local)
         )
-
-    def _draw_convolutions(self) -> None:
-        """Draw every convolution from N(0, 2 / (k k C_out)); norms start as identity by themselves."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                fan_out = math.prod(module.kernel_size) * module.out_channels
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
 
     def output_shape(self) -> FeatureShape:
         """Return the channels and the stride of the feature map."""
@@ -262,9 +254,7 @@ def build_resnet_backbone(cfg: CfgNode) -> ResNet:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
-    if node.DEPTH not in LAYOUTS:
-        raise KeyError(f"MODEL.BACKBONE.DEPTH is {node.DEPTH!r}, but {node.NAME} knows {', '.join(LAYOUTS)}")
-    layout = LAYOUTS[node.DEPTH]
+    layout = layout_of(node, LAYOUTS)
     if node.WITH_NL and not any(layout.non_local):
         logger.warning("MODEL.BACKBONE.WITH_NL has no effect: a ResNet of DEPTH %s has no non-local blocks", node.DEPTH)
     net = ResNet(
@@ -276,28 +266,16 @@ def build_resnet_backbone(cfg: CfgNode) -> ResNet:
         with_ibn=node.WITH_IBN,
         with_se=node.WITH_SE,
     )
-    if node.PRETRAIN:
-        _load_pretrained(net, node.PRETRAIN_PATH or _published(node.DEPTH, node.WITH_IBN, node.WITH_SE))
+    key = f"{'se_' if node.WITH_SE else ''}{'ibn_' if node.WITH_IBN else ''}{node.DEPTH}"
+    load_pretrained(net, node, PRETRAINED, key, may_miss=_kinds_of_block_that_are_new, may_ignore=("fc.*",))
     return net
 
 
-def _published(depth: str, with_ibn: bool, with_se: bool) -> str:
-    key = f"{'se_' if with_se else ''}{'ibn_' if with_ibn else ''}{depth}"
-    if key not in PRETRAINED:
-        raise KeyError(
-            f"MODEL.BACKBONE.PRETRAIN is True, but nobody published ImageNet weights of {key} (DEPTH {depth}, WITH_IBN "
-            f"{with_ibn}, WITH_SE {with_se}); give a file in MODEL.BACKBONE.PRETRAIN_PATH, or set PRETRAIN False. "
-            f"Published: {', '.join(PRETRAINED)}."
-        )
-    return PRETRAINED[key]
-
-
-def _load_pretrained(net: ResNet, source: str) -> None:
-    """Load weights of an ImageNet classifier; kinds of blocks that it has none of keep their random start."""
-    state = read_state_dict(source)
-    may_miss = []
-    if not any(".se." in key for key in state):
-        may_miss.append("*.se.*")
-    if not any(key.startswith("NL_") for key in state):
-        may_miss.append("NL_*")
-    load_weights(net, state, source=source, may_miss=may_miss, may_ignore=("fc.*",))
+def _kinds_of_block_that_are_new(keys: Collection[str]) -> list[str]:
+    """Return the patterns of the kinds of blocks that a file has none of: they keep their random start."""
+    new = []
+    if not any(".se." in key for key in keys):
+        new.append("*.se.*")
+    if not any(key.startswith("NL_") for key in keys):
+        new.append("NL_*")
+    return new

@@ -1,0 +1,86 @@
+"""What the backbones share: how they look up ``DEPTH``, start at random, and load published weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from ...config import CfgNode
+from ...utils.weights import load_weights, read_state_dict
+
+__all__ = ["draw_convolutions", "layout_of", "load_pretrained"]
+
+_Layout = TypeVar("_Layout")
+
+
+def layout_of(node: CfgNode, layouts: Mapping[str, _Layout]) -> _Layout:
+    """Return the layout that ``DEPTH`` names.
+
+    Args:
+        node: ``MODEL.BACKBONE``.
+        layouts: what the builder knows, by depth.
+
+    Raises:
+        KeyError: if the depth is unknown; the message lists those that are not.
+    """
+    if node.DEPTH not in layouts:
+        raise KeyError(f"MODEL.BACKBONE.DEPTH is {node.DEPTH!r}, but {node.NAME} knows {', '.join(layouts)}")
+    return layouts[node.DEPTH]
+
+
+def draw_convolutions(net: nn.Module) -> None:
+    """Draw every convolution from N(0, 2 / (k k C_out)), with a bias of 0; norms start as identity by themselves."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = math.prod(module.kernel_size) * module.out_channels
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def load_pretrained(
+    net: nn.Module,
+    node: CfgNode,
+    published: Mapping[str, str],
+    key: str,
+    *,
+    may_miss: Iterable[str] | Callable[[Collection[str]], Iterable[str]] = (),
+    may_ignore: Iterable[str] = (),
+    translate: Callable[[MutableMapping[str, Tensor]], Any] | None = None,
+) -> None:
+    """Load weights of an ImageNet classifier if ``PRETRAIN`` says so: those of ``PRETRAIN_PATH``, or published ones.
+
+    Args:
+        net: the backbone.
+        node: ``MODEL.BACKBONE``.
+        published: URLs by key.
+        key: the variant, as ``published`` names it.
+        may_miss: patterns of keys of the backbone that the file need not have, or a function that tells them from the
+            file's keys.
+        may_ignore: patterns of the file's keys that the backbone need not have, such as the classifier's.
+        translate: renames the file's keys in place.
+
+    Raises:
+        KeyError: if there is no path, and nobody published weights of this variant.
+        RuntimeError: if the file cannot be had or read; see :func:`~fastreid.utils.weights.read_state_dict`.
+        WeightsMismatch: if it belongs to another network.
+    """
+    if not node.PRETRAIN:
+        return
+    source = node.PRETRAIN_PATH
+    if not source:
+        if key not in published:
+            known = f" Published: {', '.join(published)}." if published else ""
+            raise KeyError(
+                f"MODEL.BACKBONE.PRETRAIN is True, but no ImageNet weights of {key} for {node.NAME} can be downloaded; "
+                f"give a file in MODEL.BACKBONE.PRETRAIN_PATH, or set PRETRAIN False.{known}"
+            )
+        source = published[key]
+    state = read_state_dict(source)
+    if translate is not None:
+        translate(state)
+    missing = may_miss(state) if callable(may_miss) else may_miss
+    load_weights(net, state, source=source, may_miss=missing, may_ignore=may_ignore)
