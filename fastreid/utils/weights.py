@@ -58,7 +58,7 @@ def read_file(path: str) -> Any:
 
     Args:
         path: a file (``~`` is expanded), or an http(s) URL: that is downloaded once, into torch's cache
-            (``$TORCH_HOME``), and the hash in its name is checked.
+            (``$TORCH_HOME``), and the hash in its name is checked; that a name has none is logged.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -94,23 +94,33 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
     return state_dict_of(read_file(source), source)
 
 
+def _named_hash(path: str) -> str | None:
+    """Return the start of the SHA-256 that the name of a file or URL tells, if it does."""
+    named = re.search(r"-([0-9a-f]{8,64})\.\w+$", path)
+    return named and named[1]
+
+
 def _check_hash(path: str) -> None:
-    named = re.search(r"-([0-9a-f]{8,64})\.\w+$", os.path.basename(path))
-    if named is None or named[1].isdigit():  # digits alone may be a date
+    named = _named_hash(path)
+    if named is None or named.isdigit():  # digits alone may be a date
         return
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(named[1]):
+    if not digest.startswith(named):
         raise RuntimeError(
-            f"{path!r} should have a SHA-256 that begins with {named[1]}, as its name says, but has {digest[:8]}...: "
+            f"{path!r} should have a SHA-256 that begins with {named}, as its name says, but has {digest[:8]}...: "
             "it is damaged, or another file; get it anew, or give it a name without a hash if it is meant to be used"
         )
 
 
 def _download(url: str) -> Any:
+    # torch is told whether there is a hash, since it would take the 1 of RegNetX-1.6GF.pyth for one
+    hashed = _named_hash(urlparse(url).path) is not None
+    if not hashed:
+        logger.warning("The name of %s tells no hash, so that its content cannot be verified", url)
     try:
         return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            url, map_location="cpu", progress=False, check_hash=hashed, weights_only=True
         )
     except Exception as error:  # network, hash, disk and format all end here
         cache = os.path.join(torch.hub.get_dir(), "checkpoints")
@@ -124,13 +134,13 @@ def _download(url: str) -> Any:
 def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
     """Find the state dict in what a weight file holds.
 
-    A wrapper (``model``, ``state_dict``) is taken off, and so is the ``module.`` that data parallelism puts before
-    every key; numpy arrays become tensors.
+    A wrapper (``model``, ``state_dict``, ``model_state``) is taken off, and so is the ``module.`` that data parallelism
+    puts before every key; numpy arrays become tensors.
 
     Raises:
         RuntimeError: if there is none.
     """
-    for wrapper in ("model", "state_dict"):
+    for wrapper in ("model", "state_dict", "model_state"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
     if not isinstance(loaded, Mapping) or not loaded:

@@ -101,7 +101,7 @@ def test_older_names_are_translated_and_counters_may_be_absent():
     assert state.keys() == given.keys()  # the caller's dict is not changed
 
 
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "model_state"])
 def test_wrappers_prefixes_and_arrays_are_understood(tmp_path, wrapper):
     plain = {"module.a": torch.ones(2), "module.b": torch.zeros(1)}
     torch.save(plain if wrapper is None else {wrapper: plain}, tmp_path / "w.pth")
@@ -135,6 +135,28 @@ def test_files_that_are_missing_damaged_or_hold_code_are_refused(tmp_path, capsy
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(RuntimeError, match="holds no state dict, but list"):
         read_state_dict(str(tmp_path / "list.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("resnet18-5c106cde.pth", "5c106cde"),
+        ("resnest200-75117900.pth", "75117900"),
+        ("RegNetX-1.6GF_dds_8gpu.pyth", None),
+        ("RegNetX-200MF_dds_8gpu.pyth", None),
+    ],
+)
+def test_a_download_is_checked_against_the_hash_in_its_name_or_said_to_have_none(
+    tmp_path, monkeypatch, caplog, name, prefix
+):
+    def download(url, path, hash_prefix, progress):
+        assert hash_prefix == prefix
+        torch.save({"a": torch.ones(2)}, path)
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    assert read_state_dict(f"http://127.0.0.1:9/{name}").keys() == {"a"}
+    assert (f"The name of http://127.0.0.1:9/{name} tells no hash" in caplog.text) is (prefix is None)
 
 
 def test_a_url_that_cannot_be_had_says_what_to_do():
