@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape, build_backbone
+from .effnet import build_effnet_backbone
 from .osnet import build_osnet_backbone
+from .regnet import build_regnet_backbone
 from .resnet import build_resnet_backbone
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "Backbone",
     "FeatureShape",
     "build_backbone",
+    "build_effnet_backbone",
     "build_osnet_backbone",
+    "build_regnet_backbone",
     "build_resnet_backbone",
 ]

@@ -6,7 +6,7 @@ import torch
 from fastreid.modeling import BACKBONE_REGISTRY, build_backbone
 from fastreid.modeling.backbones import Backbone, FeatureShape
 
-SMALLEST = {"build_osnet_backbone": "x0_25"}  # the others know 18x
+SMALLEST = {"build_osnet_backbone": "x0_25", "build_regnet_backbone": "200y", "build_effnet_backbone": "b0"}
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONE_REGISTRY))
