@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from ...config import CfgNode
+from ...layers.batch_norm import get_norm
 from ...utils.weights import load_weights, read_state_dict
 
-__all__ = ["draw_convolutions", "layout_of", "load_pretrained"]
+__all__ = ["draw_convolutions", "layout_of", "load_pretrained", "norm_factory"]
 
 _Layout = TypeVar("_Layout")
 
@@ -29,6 +31,21 @@ def layout_of(node: CfgNode, layouts: Mapping[str, _Layout]) -> _Layout:
     if node.DEPTH not in layouts:
         raise KeyError(f"MODEL.BACKBONE.DEPTH is {node.DEPTH!r}, but {node.NAME} knows {', '.join(layouts)}")
     return layouts[node.DEPTH]
+
+
+def norm_factory(norm: str | Callable[..., nn.Module], network: str) -> Callable[..., nn.Module]:
+    """Return what builds a norm for a number of channels.
+
+    Args:
+        norm: see :func:`~fastreid.layers.get_norm`.
+        network: whose norm it is, such as ``a MobileNetV2``, for the message.
+
+    Raises:
+        ValueError: if ``norm`` is ``""``.
+    """
+    if norm == "":
+        raise ValueError(f"MODEL.BACKBONE.NORM is '', but {network} needs a norm; use BN, syncBN, GhostBN or FrozenBN")
+    return partial(get_norm, norm)
 
 
 def draw_convolutions(net: nn.Module) -> None:
