@@ -17,20 +17,32 @@ from fastreid.utils.events import EventStorage
 from .reference import fill_by_name
 
 _DEPTHS = {
-    "build_resnet_backbone": ("18x", "50x"),
+    "build_effnet_backbone": ("b0",),
+    "build_mobilenetv2_backbone": ("0.1x",),
+    "build_mobilenetv3_backbone": ("Small",),
     "build_osnet_backbone": ("x0_25",),
     "build_regnet_backbone": ("200x", "200y"),
-    "build_effnet_backbone": ("b0",),
+    "build_repvgg_backbone": ("A0",),
+    "build_resnest_backbone": ("50x",),
+    "build_resnet_backbone": ("18x", "50x"),
+    "build_resnext_backbone": ("50x",),
+    "build_shufflenetv2_backbone": ("0.5x",),
 }
-_WITHOUT_OPTIONS = ("build_regnet_backbone", "build_effnet_backbone")
+# which of IBN, SE and non-local blocks a backbone may have
+_OPTIONS = {
+    "build_osnet_backbone": (True, False, False),
+    "build_resnet_backbone": (True, True, True),
+    "build_resnext_backbone": (True, False, True),
+}
 _VARIANTS = [
     (name, depth, *options)
     for name in sorted(BACKBONE_REGISTRY)
     if BACKBONE_REGISTRY.get(name).__module__.startswith("fastreid.")  # other tests register their own
-    for depth in _DEPTHS.get(name, ("18x",))
-    for options in itertools.product((False, True), repeat=3)
+    for depth in _DEPTHS[name]
+    for options in itertools.product(
+        *((False, True) if there else (False,) for there in _OPTIONS.get(name, (False, False, False)))
+    )
     if not (depth == "18x" and options[2])  # it has no non-local blocks
-    if not (name in _WITHOUT_OPTIONS and any(options))
 ]
 _EACH_VARIANT = pytest.mark.parametrize(("name", "depth", "ibn", "se", "nl"), _VARIANTS)
 IMAGES = torch.randint(0, 256, (3, 3, 64, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape, build_backbone
 from .effnet import build_effnet_backbone
+from .mobilenet import build_mobilenetv2_backbone
+from .mobilenetv3 import build_mobilenetv3_backbone
 from .osnet import build_osnet_backbone
 from .regnet import build_regnet_backbone
 from .resnet import build_resnet_backbone
+from .shufflenet import build_shufflenetv2_backbone
 
 __all__ = [
     "BACKBONE_REGISTRY",
@@ -14,7 +17,10 @@ __all__ = [
     "FeatureShape",
     "build_backbone",
     "build_effnet_backbone",
+    "build_mobilenetv2_backbone",
+    "build_mobilenetv3_backbone",
     "build_osnet_backbone",
     "build_regnet_backbone",
     "build_resnet_backbone",
+    "build_shufflenetv2_backbone",
 ]

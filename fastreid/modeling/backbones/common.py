@@ -13,8 +13,9 @@ from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from ...utils.weights import load_weights, read_state_dict
 
-__all__ = ["draw_convolutions", "layout_of", "load_pretrained", "norm_factory"]
+__all__ = ["Norm", "draw_convolutions", "layout_of", "load_pretrained", "norm_factory", "require_norm"]
 
+Norm = str | Callable[..., nn.Module]
 _Layout = TypeVar("_Layout")
 
 
@@ -33,18 +34,18 @@ def layout_of(node: CfgNode, layouts: Mapping[str, _Layout]) -> _Layout:
     return layouts[node.DEPTH]
 
 
-def norm_factory(norm: str | Callable[..., nn.Module], network: str) -> Callable[..., nn.Module]:
-    """Return what builds a norm for a number of channels.
-
-    Args:
-        norm: see :func:`~fastreid.layers.get_norm`.
-        network: whose norm it is, such as ``a MobileNetV2``, for the message.
-
-    Raises:
-        ValueError: if ``norm`` is ``""``.
-    """
+def require_norm(norm: Norm, network: str) -> None:
+    """Raise ``ValueError`` if ``norm`` is ``""``; ``network`` is whose it is, such as ``a ResNet``."""
     if norm == "":
-        raise ValueError(f"MODEL.BACKBONE.NORM is '', but {network} needs a norm; use BN, syncBN, GhostBN or FrozenBN")
+        raise ValueError(
+            f"MODEL.BACKBONE.NORM is '', but {network} needs a norm; use BN, syncBN, GhostBN, FrozenBN, or GN where all "
+            "widths are multiples of 32"
+        )
+
+
+def norm_factory(norm: Norm, network: str) -> Callable[..., nn.Module]:
+    """Return what builds a norm for a number of channels; see :func:`require_norm`."""
+    require_norm(norm, network)
     return partial(get_norm, norm)
 
 

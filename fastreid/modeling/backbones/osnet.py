@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from ...config import CfgNode
 from ...layers.batch_norm import InstanceNorm, get_norm
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import draw_convolutions, layout_of, load_pretrained
+from .common import Norm, draw_convolutions, layout_of, load_pretrained, require_norm
 
 __all__ = ["OSNet", "build_osnet_backbone"]
-
-Norm = str | Callable[..., nn.Module]
 
 
 class ConvNormAct(nn.Module):
@@ -142,10 +140,7 @@ class OSNet(Backbone):
 
     def __init__(self, *, widths: Sequence[int], norm: Norm = "BN", with_ibn: bool = False) -> None:
         super().__init__()
-        if norm == "":
-            raise ValueError(
-                "MODEL.BACKBONE.NORM is '', but an OSNet needs a norm; use BN, syncBN, GhostBN, FrozenBN or GN"
-            )
+        require_norm(norm, "an OSNet")
         stem, first, second, third = widths
         self._shape = FeatureShape(channels=third, stride=16)
         stem_norm = InstanceNorm(stem) if with_ibn else get_norm(norm, stem)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from torch import Tensor, nn
 
 from ...config import CfgNode
 from .common import load_pretrained
 
-__all__ = ["Norm", "SqueezeExcite", "load_pycls_weights", "require_norm"]
+__all__ = ["SqueezeExcite", "load_pycls_weights"]
 
 logger = logging.getLogger(__name__)
 
-Norm = str | Callable[..., nn.Module]
-
 _URL = "https://dl.fbaipublicfiles.com/pycls/dds_baselines/"
 _SUFFIX = "_dds_8gpu.pyth"
-
-
-def require_norm(norm: Norm, network: str) -> None:
-    """Raise ``ValueError`` if ``norm`` is ``""``."""
-    if norm == "":
-        raise ValueError(f"MODEL.BACKBONE.NORM is '', but {network} needs a norm; use BN, syncBN, GhostBN or FrozenBN")
 
 
 class SqueezeExcite(nn.Module):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import draw_convolutions, layout_of
-from .pycls import Norm, SqueezeExcite, load_pycls_weights, require_norm
+from .common import Norm, draw_convolutions, layout_of, require_norm
+from .pycls import SqueezeExcite, load_pycls_weights
 
 __all__ = ["RegNet", "build_regnet_backbone"]
 

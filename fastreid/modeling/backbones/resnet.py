@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -13,13 +13,11 @@ from ...layers.batch_norm import IBN, get_norm
 from ...layers.non_local import Non_local
 from ...layers.se_layer import SELayer
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import draw_convolutions, layout_of, load_pretrained
+from .common import Norm, draw_convolutions, layout_of, load_pretrained, require_norm
 
 __all__ = ["BasicBlock", "Bottleneck", "ResNet", "build_resnet_backbone"]
 
 logger = logging.getLogger(__name__)
-
-Norm = str | Callable[..., nn.Module]
 
 
 class BasicBlock(nn.Module):
@@ -177,10 +175,7 @@ class ResNet(Backbone):
         with_se: bool = False,
     ) -> None:
         super().__init__()
-        if norm == "":
-            raise ValueError(
-                "MODEL.BACKBONE.NORM is '', but a ResNet needs a norm; use BN, syncBN, GhostBN, FrozenBN or GN"
-            )
+        require_norm(norm, "a ResNet")
         self._shape = FeatureShape(channels=512 * block.expansion, stride=16 * last_stride)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = get_norm(norm, 64)

@@ -6,7 +6,14 @@ import torch
 from fastreid.modeling import BACKBONE_REGISTRY, build_backbone
 from fastreid.modeling.backbones import Backbone, FeatureShape
 
-SMALLEST = {"build_osnet_backbone": "x0_25", "build_regnet_backbone": "200y", "build_effnet_backbone": "b0"}
+SMALLEST = {  # the others know 18x
+    "build_effnet_backbone": "b0",
+    "build_mobilenetv2_backbone": "0.1x",
+    "build_mobilenetv3_backbone": "Small",
+    "build_osnet_backbone": "x0_25",
+    "build_regnet_backbone": "200y",
+    "build_shufflenetv2_backbone": "0.5x",
+}
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONE_REGISTRY))
