@@ -105,7 +105,7 @@ def test_every_pooling_takes_channels_last(pool):
 
 @pytest.mark.parametrize(
     ("name", "ibn"),
-    [(name, ibn) for name in sorted(_DEPTHS) for ibn in (False, True) if not (ibn and name in _WITHOUT_OPTIONS)],
+    sorted({(name, ibn) for name, _, ibn, _, _ in _VARIANTS}),
 )
 def test_training_in_channels_last_has_the_same_losses_and_gradients(cfg, name, ibn):
     cfg = configure(cfg, name, _DEPTHS[name][0], ibn=ibn)

@@ -38,8 +38,8 @@ def require_norm(norm: Norm, network: str) -> None:
     """Raise ``ValueError`` if ``norm`` is ``""``; ``network`` is whose it is, such as ``a ResNet``."""
     if norm == "":
         raise ValueError(
-            f"MODEL.BACKBONE.NORM is '', but {network} needs a norm; use BN, syncBN, GhostBN, FrozenBN, or GN where all "
-            "widths are multiples of 32"
+            f"MODEL.BACKBONE.NORM is '', but {network} needs a norm; use BN, syncBN, GhostBN or FrozenBN, or GN where "
+            "all widths are multiples of 32"
         )
 
 
