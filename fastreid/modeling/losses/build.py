@@ -16,6 +16,8 @@ LOSS_REGISTRY = Registry("LOSS")
 ``outputs`` is the dict of a head in training mode and ``targets`` ``(N,)`` int64 classes; what comes back is a dict of
 scalars, each already times its weight in the total loss, whose keys are the names in the log (``loss_cls``). A class
 may say under which key of :func:`loss_arguments` its own stand, by ``arguments_key = "ce"``; otherwise it is its name.
+It may say that it needs nothing of ``outputs`` but the features, by ``reads = "features"``: a model with several heads
+can then join theirs for it. Otherwise it is called with all that one head returns.
 """
 
 

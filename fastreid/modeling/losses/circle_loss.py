@@ -57,6 +57,7 @@ class CircleLoss(nn.Module):
     """
 
     arguments_key = "circle"
+    reads = "features"
 
     @configurable
     def __init__(self, *, margin: float = 0.25, gamma: float = 128, scale: float = 1.0) -> None:

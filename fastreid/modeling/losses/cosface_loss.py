@@ -48,6 +48,7 @@ class Cosface(nn.Module):
     """
 
     arguments_key = "cosface"
+    reads = "features"
 
     @configurable
     def __init__(self, *, margin: float = 0.25, gamma: float = 128, scale: float = 1.0) -> None:

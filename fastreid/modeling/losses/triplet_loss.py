@@ -103,6 +103,7 @@ class TripletLoss(nn.Module):
     """
 
     arguments_key = "tri"
+    reads = "features"
 
     @configurable
     def __init__(

@@ -28,6 +28,18 @@ def test_every_loss_returns_scalars_with_finite_gradients(cfg, name):
     assert features.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("name", sorted(LOSS_REGISTRY))
+def test_a_loss_reads_features_alone_if_it_says_so(cfg, name):
+    cfg.MODEL.LOSSES.NAME = (name,)
+    loss = build_losses(cfg)[name]
+    outputs = {"features": torch.randn(6, 8)}
+    if getattr(loss, "reads", None) == "features":
+        assert loss(outputs, torch.arange(6) // 2)
+    else:
+        with pytest.raises(KeyError):
+            loss(outputs, torch.arange(6) // 2)
+
+
 def test_the_order_is_that_of_the_config(cfg):
     for names in (("TripletLoss", "CrossEntropyLoss"), ("CrossEntropyLoss", "TripletLoss")):
         cfg.MODEL.LOSSES.NAME = names
