@@ -227,7 +227,7 @@ _C.SOLVER.OPT = "Adam"
 _C.SOLVER.OPT_ARGS = CN(new_allowed=True)
 _C.SOLVER.MAX_EPOCH = 120
 _C.SOLVER.BASE_LR = 3e-4
-# Learning-rate factors of the parameters of the head, and of biases.
+# Learning-rate factors of the parameters of the head (of each, where there are several), and of biases.
 _C.SOLVER.HEADS_LR_FACTOR = 1.0
 _C.SOLVER.BIAS_LR_FACTOR = 1.0
 # SGD only.

@@ -41,8 +41,9 @@ def get_default_optimizer_params(
 
     All start from ``base_lr`` and ``weight_decay``. The parameters of a norm layer get ``weight_decay_norm``; then one
     called ``bias``, in a norm layer too, gets ``base_lr * bias_lr_factor`` and ``weight_decay_bias``; then comes what
-    ``overrides`` says for its own name; and everything below ``heads`` gets ``heads_lr_factor`` times the rate it has
-    so far. ``None`` keeps what a parameter has so far, and at last the optimizer's own default.
+    ``overrides`` says for its own name; and everything below ``heads``, or below a top-level ``*_head`` of a model with
+    several, gets ``heads_lr_factor`` times the rate it has so far. ``None`` keeps what a parameter has so far, and at
+    last the optimizer's own default.
 
     Args:
         model: the model, or its data-parallel wrapper.
@@ -50,7 +51,7 @@ def get_default_optimizer_params(
         weight_decay: of whatever is neither a bias nor in a norm layer.
         weight_decay_norm: of norm layers.
         bias_lr_factor: factor of the rate of biases.
-        heads_lr_factor: factor of the rate below ``heads``.
+        heads_lr_factor: factor of the rate of the head, or heads.
         weight_decay_bias: of biases.
         overrides: ``{parameter name without its module: {option: value}}``.
         freeze_layers: see ``frozen_parameter_names``.
@@ -80,11 +81,16 @@ def get_default_optimizer_params(
         if own_name == "bias":
             options |= bias_options
         options |= by_name.get(own_name, {})
-        if name.startswith("heads.") and heads_lr_factor not in (None, 1.0):
+        if _is_of_a_head(name) and heads_lr_factor not in (None, 1.0):
             options["lr"] *= heads_lr_factor
         status = "freeze" if name in frozen else "normal"
         groups.append({"params": [parameter], "name": name, "freeze_status": status, **options})
     return groups
+
+
+def _is_of_a_head(name: str) -> bool:
+    part = name.partition(".")[0]
+    return part == "heads" or part.endswith("_head")
 
 
 def _given(**options: float | None) -> dict[str, float]:

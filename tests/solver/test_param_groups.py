@@ -15,6 +15,7 @@ class Model(nn.Module):
         self.heads = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2), nn.LayerNorm(2))
         self.heads[1].bias.requires_grad_(False)
         self.heads_too = nn.Linear(2, 2)
+        self.b1_head = nn.Linear(2, 2)
         self.scale = nn.Parameter(torch.ones(1))
 
 
@@ -40,6 +41,8 @@ EXPECTED = {
     "heads.2.bias": (2.0, 0.03),
     "heads_too.weight": (0.1, 0.01),
     "heads_too.bias": (0.2, 0.03),
+    "b1_head.weight": (1.0, 0.01),
+    "b1_head.bias": (2.0, 0.03),
 }
 
 
