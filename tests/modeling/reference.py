@@ -41,9 +41,9 @@ def backbone_input() -> Tensor:
     return torch.from_numpy(_stream(repr(("image",))).standard_normal((2, 3, 128, 64)).astype(np.float32))
 
 
-def model_input() -> Tensor:
-    """Return ``(8, 3, 128, 64)`` float32 in 0..255."""
-    return torch.from_numpy(_stream(repr(("pix",))).random_sample((8, 3, 128, 64)).astype(np.float32)) * 255
+def model_input(height: int = 128) -> Tensor:
+    """Return ``(8, 3, height, 64)`` float32 in 0..255."""
+    return torch.from_numpy(_stream(repr(("pix",))).random_sample((8, 3, height, 64)).astype(np.float32)) * 255
 
 
 def relative_error(ours: Tensor, reference: np.ndarray) -> float:

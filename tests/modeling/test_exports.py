@@ -20,7 +20,7 @@ MODULES = {
     "fastreid.modeling.losses.circle_loss": "pairwise_circleloss pairwise_cosface",
     "fastreid.modeling.losses.cross_entroy_loss": "cross_entropy_loss log_accuracy",
     "fastreid.modeling.losses.utils": "concat_all_gather normalize euclidean_dist cosine_dist",
-    "fastreid.modeling.meta_arch": "build_model META_ARCH_REGISTRY Baseline",
+    "fastreid.modeling.meta_arch": "build_model META_ARCH_REGISTRY Baseline MGN",
     "fastreid.modeling.meta_arch.build": "build_model META_ARCH_REGISTRY",
     "fastreid.modeling.meta_arch.baseline": "Baseline",
 }

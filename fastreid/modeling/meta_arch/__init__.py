@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .baseline import Baseline
 from .build import META_ARCH_REGISTRY, build_model
+from .mgn import MGN
 
-__all__ = ["META_ARCH_REGISTRY", "Baseline", "build_model"]
+__all__ = ["META_ARCH_REGISTRY", "MGN", "Baseline", "build_model"]
