@@ -32,4 +32,5 @@ def test_a_recipe_builds_its_model(name):
     cfg.MODEL.BACKBONE.PRETRAIN = False
     cfg.MODEL.HEADS.NUM_CLASSES = 3
     shape = embedding_shape(cfg.MODEL.dump(), tuple(cfg.INPUT.SIZE_TEST))
-    assert shape == (2, cfg.MODEL.HEADS.EMBEDDING_DIM or cfg.MODEL.HEADS.FC_DIM or cfg.MODEL.BACKBONE.FEAT_DIM)
+    width = cfg.MODEL.HEADS.EMBEDDING_DIM or cfg.MODEL.HEADS.FC_DIM or cfg.MODEL.BACKBONE.FEAT_DIM
+    assert shape == (2, width * (8 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 1))
