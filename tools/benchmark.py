@@ -18,6 +18,7 @@ import torch
 
 from fastreid.benchmark import AREAS, Checkout, benchmark, parse_variant, plan, tables
 from fastreid.benchmark.cases import CONFIG_FILE
+from fastreid.config import get_cfg, get_config_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,10 +56,14 @@ def main() -> None:
             quick=args.quick,
             gpu=torch.cuda.is_available(),
         )
+        for opts in [args.opts, *(case.values["opts"] for case in cases if "opts" in case.values)]:
+            cfg = get_cfg()  # a mistake shows now, and not after the first hour
+            cfg.merge_from_file(get_config_file(args.config_file))
+            cfg.merge_from_list(opts)
         against = Checkout.at(args.against) if args.against else None
         report = benchmark(cases, repeats=args.repeats, against=against, say=lambda line: print(line, flush=True))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        sys.exit(str(error.args[0]) if isinstance(error, KeyError) else str(error))
     print(f"\n{tables(report)}")
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")

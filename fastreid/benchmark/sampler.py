@@ -32,8 +32,9 @@ def measure(*, name: str, images: int, identities: int, batch: int = 64, instanc
     if name not in SAMPLERS:
         raise ValueError(f"name must be one of {list(SAMPLERS)}, got {name!r}")
     rng = np.random.default_rng(0)
-    pids, camids = rng.integers(identities, size=images).tolist(), rng.integers(_CAMERAS, size=images).tolist()
-    items = [(f"{number}.jpg", pid, camid) for number, (pid, camid) in enumerate(zip(pids, camids))]
+    labels = zip(rng.integers(identities, size=images).tolist(), rng.integers(_CAMERAS, size=images).tolist())
+    # named as training sets name them
+    items = [(f"{number}.jpg", f"set_{pid}", f"set_{camid}") for number, (pid, camid) in enumerate(labels)]
     if name == "TrainingSampler":
         arguments = {"size": images}
     elif name == "ImbalancedDatasetSampler":

@@ -52,7 +52,7 @@ def rank_matches(
         )
     project = METRIC_REGISTRY.get(metric)
     dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
-    origin = gallery.features[:_CHUNK].to(dtype).mean(dim=0)  # (D,), NaN for an empty gallery, then without use
+    origin = _origin(gallery.features[:_CHUNK].to(dtype))
     rows = _rows_at_a_time(len(query), *gallery.features.shape, int(memory_gb * 1e9))
     block = origin.new_empty(rows, len(gallery))  # (B, G)
     index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
@@ -70,6 +70,11 @@ def rank_matches(
             ranks += rank_rows(complete, pids[part], camids[part], index, first_query=start, rounding=rounding)
             bar.update(len(projected))
     return ranks
+
+
+def _origin(features: Tensor) -> Tensor:
+    """Return a point ``(D,)`` in the middle of features ``(N, D)``, which no single one of them can move far."""
+    return features.nanmedian(dim=0).values.nan_to_num() if len(features) else features.new_zeros(features.shape[1])
 
 
 def _chunks(gallery: Tensor, dtype: torch.dtype, project: Callable[..., Any], origin: Tensor) -> Iterator[Any]:

@@ -31,7 +31,11 @@ def cosine(features: Tensor, origin: Tensor) -> tuple[Tensor, None]:
     Returns:
         Unit vectors ``(N, D)``, and no offset.
     """
-    return F.normalize(features, dim=1), None
+    lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (N, 1)
+    if ((lengths > 1e18) | (lengths < 1e-15)).any():  # their squares may not fit into float32
+        features = F.normalize(features, p=torch.inf, dim=1, eps=torch.finfo(features.dtype).tiny)
+        lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / lengths.clamp_min(torch.finfo(features.dtype).tiny), None
 
 
 @METRIC_REGISTRY.register()

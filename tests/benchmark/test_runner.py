@@ -159,3 +159,18 @@ def test_the_tool_says_what_is_wrong(tmp_path):
     run = tool("--only", "sampler", "--quick", "--repeats", "1", "--json", str(path))
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith(f"--json {path}: there is no such folder")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--variant", "wide: NOPE.KEY 1"), "NOPE"),
+        (("--config-file", "nope.yml"), "nope.yml"),
+        (("SOLVER.BASE_LR",), "KEY VALUE"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_measured(args, message):
+    run = tool("--only", "inference,sampler", *args)
+    assert run.returncode == 1
+    assert message in run.stderr and "Traceback" not in run.stderr
+    assert "round 1" not in run.stdout

@@ -121,6 +121,26 @@ def test_similarities_that_may_overflow_are_looked_at(size):
             rank_matches(query, gallery, metric="euclidean")
 
 
+@pytest.mark.parametrize("place", [0, 20])
+@pytest.mark.parametrize("size", [1e5, 1e6])
+def test_one_gallery_image_far_away_changes_nothing_for_the_others(place, size, monkeypatch):
+    monkeypatch.setattr(rank_blocks, "_CHUNK", 10)
+    query, gallery = (random_set(n, seed=n, dimensions=64, dtype=torch.float32) for n in (9, 40))
+    gallery.features[place] *= size
+    ranks = rank_matches(query, gallery, metric="euclidean")
+    assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, "euclidean")
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e19, 1e30])
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 4)])
+def test_cosines_of_features_whose_squares_do_not_fit(size, rows):
+    query, gallery = (random_set(n, seed=n, dimensions=64, dtype=torch.float32) for n in (9, 40))
+    for images in (query, gallery):
+        images.features[rows] *= size
+    ranks = rank_matches(query, gallery)
+    assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, "cosine")
+
+
 def test_the_block_is_the_only_large_buffer(monkeypatch):
     """No tensor of the size of the whole matrix is made."""
     query, gallery = random_set(40, seed=1), random_set(50, seed=2)

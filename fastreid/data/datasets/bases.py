@@ -312,7 +312,11 @@ class FileNameDataset(ImageDataset):
                 split,
                 strange[0],
             )
-        return [(path, int(match["pid"]), int(match["cam"]) - self.first_camera) for path, match in matches if match]
+        items = [(path, int(match["pid"]), int(match["cam"]) - self.first_camera) for path, match in matches if match]
+        for path, pid, camid in items:
+            if max(abs(pid), abs(camid)) >= 2**63:
+                raise ValueError(f"{path}: its identity or camera has more digits than fit into 64 bits; rename it")
+        return items
 
     def _name_label(self, number: Hashable) -> str:
         return f"{self.dataset_name}_{number}"

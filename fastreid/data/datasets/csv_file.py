@@ -71,7 +71,7 @@ def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
             header = [cell.strip() for cell in next(lines, [])]
             _check_header(table, header)
             for cells in lines:
-                if cells:
+                if any(cell.strip() for cell in cells):
                     yield lines.line_num, _checked_row(f"{table}:{lines.line_num}", header, cells)
         except (UnicodeDecodeError, csv_format.Error) as error:
             raise ValueError(

@@ -47,12 +47,21 @@ class MSMT17(FileNameDataset):
     statistics = {"train": (1041, 30248), "query": (3060, 11659), "gallery": (3060, 82161)}
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
-        there = [folder for folder in self.versions if os.path.isdir(os.path.join(dataset_root(root), folder))]
-        self.folder = (there or list(self.versions))[0]
+        place = dataset_root(root)
+        there = [folder for folder in self.versions if os.path.isdir(os.path.join(place, folder))]
+        whole = [
+            folder
+            for folder in there
+            if all(os.path.exists(os.path.join(place, folder, part)) for part in self._parts(folder))
+        ]
+        self.folder = (whole or there or list(self.versions))[0]
         train, test = self.versions[self.folder]
         self.splits = {"train": train, "val": train, "query": test, "gallery": test}
         super().__init__(root, **kwargs)
         logger.info("MSMT17: taking %s, in %s", self.folder, self.dataset_dir)
+
+    def _parts(self, folder: str) -> list[str]:
+        return [*self.versions[folder], *self.lists.values()]
 
     def combine_all(self) -> None:
         """Train on ``val``, and then on query and gallery too; see ``Dataset.combine_all``."""

@@ -12,15 +12,15 @@ __all__ = ["draw_in_turn", "draw_rows", "number_labels", "shuffle_within"]
 
 
 def number_labels(labels: Iterable[Hashable]) -> np.ndarray:
-    """Number labels from 0 without gaps, ``(N,)`` int64: whole numbers by size, others by first appearance.
+    """Number labels from 0 without gaps, ``(N,)`` int64: ints by size, other labels by first appearance.
 
     Example:
         >>> number_labels([7, 3, 7]), number_labels(["b", "a", "b"])
         (array([1, 0, 1]), array([0, 1, 0]))
     """
     labels = list(labels)
-    if set(map(type, labels)) == {int}:
-        values = np.array(labels)  # (N,)
+    values = np.array(labels) if set(map(type, labels)) == {int} else None  # (N,)
+    if values is not None and values.dtype == np.int64:  # it is not where a label does not fit
         lowest, highest = int(values.min()), int(values.max())
         if highest - lowest < 8 * len(values):  # a table of all values is faster than sorting, and than a dict
             values = (values - lowest).astype(np.int64)

@@ -60,7 +60,7 @@ def test_test_is_split_by_the_rule(write):
 
 def test_what_spreadsheets_write(write, tmp_path):
     write_image(tmp_path / "shop" / "images" / "ü, 1.png")
-    data = write('path,pid\r\n"images/ü, 1.png", anna \r\n\r\n', encoding="utf-8-sig")
+    data = write('path,pid\r\n"images/ü, 1.png", anna \r\n\r\n  \r\n', encoding="utf-8-sig")
     assert data.train[0][1] == "table.csv_anna"
     assert os.path.isfile(data.train[0][0])
 

@@ -39,3 +39,9 @@ def test_either_part_may_be_missing(shop):
 def test_combining_leaves_distractors_out(shop):
     data = build_dataset(f"market:{shop}", combineall=True)
     assert {item[1] for item in data.train[19:]} == {"shop_test_3", "shop_test_4"}
+
+
+def test_number_that_is_too_long_names_its_file(shop):
+    write_image(shop / "query" / f"{10**20}_c1.jpg")
+    with pytest.raises(ValueError, match=rf"query.{10**20}_c1\.jpg: its identity or camera has more digits"):
+        _ = build_dataset(f"market:{shop}").query

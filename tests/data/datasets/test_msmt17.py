@@ -128,3 +128,14 @@ def test_list_that_is_no_text_is_an_error_with_its_line(root):
 
 def test_published_sizes():
     assert MSMT17.statistics == {"train": (1041, 30248), "query": (3060, 11659), "gallery": (3060, 82161)}
+
+
+@pytest.mark.parametrize("lacking", ["everything", "train"])
+def test_complete_version_is_taken_where_the_other_is_not(tmp_path, lacking):
+    write_msmt17(tmp_path, "MSMT17_V2")
+    if lacking == "everything":
+        (tmp_path / "MSMT17_V1").mkdir()
+    else:
+        write_msmt17(tmp_path, "MSMT17_V1")
+        shutil.rmtree(tmp_path / "MSMT17_V1" / lacking)
+    assert MSMT17(root=str(tmp_path)).folder == "MSMT17_V2"

@@ -14,11 +14,17 @@ def test_labels_are_numbered_by_first_appearance():
     assert number_labels([]).tolist() == []
 
 
-@pytest.mark.parametrize("offset", [0, -5, 2**62, 2**70])
-@pytest.mark.parametrize("step", [1, 1000, 2**62])
-def test_whole_numbers_are_numbered_by_size(offset, step):
-    labels = [offset + step * number for number in (4, 0, 2, 4, 9)]
+@pytest.mark.parametrize("offset", [0, -5, -(2**63)])
+@pytest.mark.parametrize("step", [1, 1000, 2**60])
+def test_ints_are_numbered_by_size(offset, step):
+    labels = [offset + step * number for number in (4, 0, 2, 4, 7)]
     assert number_labels(iter(labels)).tolist() == [2, 0, 1, 2, 3]
+
+
+def test_ints_of_any_size_keep_apart():
+    assert number_labels([-1, 2**63, 2**63 + 1, -1]).tolist() == [0, 1, 2, 0]
+    assert number_labels([2**63, 2**63 + 1, 2**63]).tolist() == [0, 1, 0]
+    assert number_labels([10**30, 5, 10**30 + 1, 5]).tolist() == [0, 1, 2, 1]
 
 
 def test_places_are_sorted_by_segment_and_shuffled_within():
