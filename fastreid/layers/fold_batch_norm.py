@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from .batch_norm import IBN, FrozenBatchNorm
 
-__all__ = ["FoldingError", "fold_batch_norms"]
+__all__ = ["FoldingError", "FoldsItself", "fold_batch_norms", "scale_and_shift"]
 
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm)
 
@@ -20,13 +20,21 @@ class FoldingError(RuntimeError):
     """Raised if a model cannot be folded, or the folded one does not compute what the model computes."""
 
 
+@runtime_checkable
+class FoldsItself(Protocol):
+    """A module with a form for inference of its own, in which it does without its norms."""
+
+    def fold_norms(self) -> int:
+        """Take that form for good, in place, and return the number of norms that are gone, 0 if it cannot."""
+
+
 def fold_batch_norms(model: nn.Module, inputs: Any, *, tolerance: float = 1e-4) -> tuple[nn.Module, int]:
     """Return a copy of a model in eval mode, each batch norm put into the convolution whose output it reads.
 
     Which one that is is seen in one run of the copy, not read off names: a norm is folded if it was called once, with
     the untouched output of a convolution that was called once. Of an :class:`~fastreid.layers.IBN`, the half that is
-    batch norm is folded. Whether something else reads the convolution's output too cannot be seen; then the copy
-    computes something else, and a second run finds out.
+    batch norm is folded. A module that is a :class:`FoldsItself` does it its own way. Whether something else reads
+    the convolution's output too cannot be seen; then the copy computes something else, and a second run finds out.
 
     Args:
         model: any module; it is not changed.
@@ -44,8 +52,12 @@ def fold_batch_norms(model: nn.Module, inputs: Any, *, tolerance: float = 1e-4) 
         with torch.inference_mode(False), torch.no_grad():
             folded = copy.deepcopy(model).eval()
             pairs, plain = _pairs(folded, inputs)
+            count = sum(module.fold_norms() for module in list(folded.modules()) if isinstance(module, FoldsItself))
+            left = set(folded.modules())
+            pairs = [(conv, norm) for conv, norm in pairs if norm in left]
             for conv, norm in pairs:
                 _fold(folded, conv, norm)
+            count += len(pairs)
             found = folded(inputs)
     except Exception as failure:  # of any class, since it is the user's code that runs
         raise FoldingError(f"its copy fails with {type(failure).__name__}: {failure}") from failure
@@ -54,10 +66,10 @@ def fold_batch_norms(model: nn.Module, inputs: Any, *, tolerance: float = 1e-4) 
     error = float(torch.linalg.vector_norm(found - plain) / torch.linalg.vector_norm(plain))
     if not error <= tolerance:  # NaN too
         raise FoldingError(
-            f"with {len(pairs)} batch norms folded the output differs by {error:.2g}, more than {tolerance:.2g}; "
+            f"with {count} batch norms folded the output differs by {error:.2g}, more than {tolerance:.2g}; "
             "something else than the norm reads a convolution's output or weight, or the model is in half precision"
         )
-    return folded, len(pairs)
+    return folded, count
 
 
 def _pairs(model: nn.Module, inputs: Any) -> tuple[list[tuple[nn.Conv2d, nn.Module]], Any]:
@@ -94,14 +106,15 @@ def _pairs(model: nn.Module, inputs: Any) -> tuple[list[tuple[nn.Conv2d, nn.Modu
     return pairs, output
 
 
-def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
-    """Return the scale and the shift ``(C,)`` that a norm is in eval mode; ``None`` for what is not such a norm."""
-    if isinstance(norm, IBN):
-        batch = _affine(norm.BN)
-        if batch is None:
-            return None
-        ones = batch[0].new_ones(norm.half)
-        return torch.cat([ones, batch[0]]), torch.cat([0 * ones, batch[1]])
+def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """Return the scale and the shift that a batch norm is in eval mode.
+
+    Args:
+        norm: any module.
+
+    Returns:
+        Two tensors ``(C,)``, or ``None`` for what is no batch norm with running statistics.
+    """
     if not isinstance(norm, _NORMS) or norm.running_mean is None:
         return None
     scale = (norm.running_var + norm.eps).rsqrt()
@@ -109,6 +122,17 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
         scale = scale * norm.weight
     shift = -norm.running_mean * scale
     return scale, shift if norm.bias is None else shift + norm.bias
+
+
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """Return what a convolution can take over from a norm, ``(C,)`` each: of an IBN, the half that is batch norm."""
+    if not isinstance(norm, IBN):
+        return scale_and_shift(norm)
+    batch = scale_and_shift(norm.BN)
+    if batch is None:
+        return None
+    ones = batch[0].new_ones(norm.half)
+    return torch.cat([ones, batch[0]]), torch.cat([0 * ones, batch[1]])
 
 
 def _fold(model: nn.Module, conv: nn.Conv2d, norm: nn.Module) -> None:

@@ -8,6 +8,7 @@ from .mobilenet import build_mobilenetv2_backbone
 from .mobilenetv3 import build_mobilenetv3_backbone
 from .osnet import build_osnet_backbone
 from .regnet import build_regnet_backbone
+from .repvgg import build_repvgg_backbone
 from .resnet import build_resnet_backbone
 from .shufflenet import build_shufflenetv2_backbone
 
@@ -21,6 +22,7 @@ __all__ = [
     "build_mobilenetv3_backbone",
     "build_osnet_backbone",
     "build_regnet_backbone",
+    "build_repvgg_backbone",
     "build_resnet_backbone",
     "build_shufflenetv2_backbone",
 ]
