@@ -1,4 +1,8 @@
-"""What ``tools/benchmark.py`` measures: one file per area, each case in a process of its own."""
+"""What ``tools/benchmark.py`` measures: one file per area, each case in a process of its own.
+
+What ``tools/model_info.py`` tells is in :mod:`.model_info`. It is not imported here: this package is also loaded as a
+part of older copies of the library, which may lack what that module needs.
+"""
 
 from __future__ import annotations
 

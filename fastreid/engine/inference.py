@@ -14,7 +14,7 @@ from ..layers.fold_batch_norm import FoldingError, fold_batch_norms
 from ..utils.weights import unwrap_model
 from .amp import resolve_amp_dtype
 
-__all__ = ["AutocastModel", "inference_model"]
+__all__ = ["AutocastModel", "image_shape", "inference_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +66,21 @@ def inference_model(cfg: CfgNode, model: nn.Module) -> nn.Module:
     return fast
 
 
+def image_shape(cfg: CfgNode) -> tuple[int, int, int]:
+    """Return channels, height and width of the images of ``INPUT.SIZE_TEST``; 256 x 128 where they keep their size.
+
+    Raises:
+        ValueError: if ``INPUT.SIZE_TEST`` is empty.
+    """
+    if not cfg.INPUT.SIZE_TEST:
+        raise ValueError("INPUT.SIZE_TEST is empty; give [height, width] in pixels")
+    height, width = (*cfg.INPUT.SIZE_TEST, cfg.INPUT.SIZE_TEST[0])[:2]
+    if height <= 0:
+        height, width = 256, 128
+    return len(cfg.MODEL.PIXEL_MEAN), height, width
+
+
 def _two_images(cfg: CfgNode) -> Tensor:
     """Return two images of noise, of the size that the model is tested with."""
-    height, width = (*cfg.INPUT.SIZE_TEST, cfg.INPUT.SIZE_TEST[0])[:2]
-    if height <= 0:  # images keep their size, whatever it is
-        height, width = 256, 128
     generator = torch.Generator().manual_seed(0)
-    shape = (2, len(cfg.MODEL.PIXEL_MEAN), height, width)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 256, (2, *image_shape(cfg)), dtype=torch.uint8, generator=generator)
