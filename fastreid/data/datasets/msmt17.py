@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .bases import FileNameDataset, Items, check_listed
+from .bases import Item
 from .build import DATASET_REGISTRY, dataset_root
+from .listed import ListedDataset
 
 __all__ = ["MSMT17"]
 
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 @DATASET_REGISTRY.register()
-class MSMT17(FileNameDataset):
+class MSMT17(ListedDataset):
     """4101 people seen by 15 cameras, indoors and outdoors; version 1, or version 2 with faces made unrecognisable.
 
     Text files list the images of a split and their identities, a line each: ``0000/0000_045_12_0303morning_0006_2.jpg
@@ -32,14 +33,13 @@ class MSMT17(FileNameDataset):
         **kwargs: ``mode``, ``transform``, ``combineall`` and ``verbose`` of ``Dataset``.
 
     Raises:
-        RuntimeError: if a folder or a list is missing (when built).
-        ValueError: if a line of a list does not read as above (when its split is used).
-        FileNotFoundError: if images that a list names are not there (likewise).
+        RuntimeError, ValueError, FileNotFoundError: see ``ListedDataset``.
     """
 
     dataset_name = "msmt17"
     url = "https://www.pkuvmc.com/dataset.html (the list_*.txt files are in the same archive)"
-    pattern = re.compile(r"\d+_\d+_(?P<cam>\d+)_")
+    pattern = re.compile(r"(?P<image>(?:.*/)?\d+_\d+_(?P<cam>\d+)_[^/]*?) +(?P<pid>\d+)")
+    example = "0000/0000_045_12_0303morning_0006_2.jpg 0"
     # folder -> folders of the images that it is told by
     versions = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
     lists = {split: f"list_{split}.txt" for split in ("train", "val", "query", "gallery")}
@@ -72,40 +72,13 @@ class MSMT17(FileNameDataset):
     def _num_train_pids(self) -> int:
         return self.get_num_pids(self._parse_names("train"))
 
-    def _list_split(self, split: str) -> Items:
-        items = super()._list_split(split)
-        check_listed(
-            os.path.join(self.dataset_dir, self.lists[split]),
-            [item[0] for item in items],
-            folder=os.path.join(self.dataset_dir, *self._folders(split)),
-        )
-        return items
-
-    def _wanted(self) -> list[str]:
-        return [*dict.fromkeys(super()._wanted()), *self.lists.values()]
-
     def _missing_message(self, wanted: list[str], missing: Mapping[str, list[str]]) -> str:
         text = super()._missing_message(wanted, missing)
         return (
             f"{text}\nVersion 2 is found as MSMT17_V2/ with {', '.join(self.versions['MSMT17_V2'])} and the same lists."
         )
 
-    def _parse_names(self, split: str) -> Items:
-        """Return ``(img_path, pid, camid)`` of every line of a split's list."""
-        (folder,) = self._folders(split)
-        path = os.path.join(self.dataset_dir, self.lists[split])
+    def _item(self, line: re.Match[str], split: str) -> Item:
+        image = os.path.join(self.dataset_dir, *self._folders(split), *line["image"].split("/"))
         first = self._num_train_pids if split in ("query", "gallery") else 0
-        items = []
-        with open(path, encoding="utf-8-sig", errors="replace") as lines:  # what is no text does not read like a line
-            for number, line in enumerate(lines, start=1):
-                name, _, pid = line.strip().rpartition(" ")
-                match = self.pattern.match(os.path.basename(name))
-                if match and pid.isdecimal():
-                    image = os.path.join(self.dataset_dir, folder, *name.strip().split("/"))
-                    items.append((image, first + int(pid), int(match["cam"]) - self.first_camera))
-                elif line.strip():
-                    raise ValueError(
-                        f"{path}:{number}: {line.strip()!r} does not read like "
-                        "'0000/0000_045_12_0303morning_0006_2.jpg 0'; get the lists anew from " + self.url
-                    )
-        return items
+        return image, first + int(line["pid"]), int(line["cam"]) - self.first_camera
