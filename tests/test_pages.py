@@ -26,6 +26,7 @@ _PAGES = (
 )
 # a block whose first line is the file's name: ```python, # my_loss.py
 _FILE = re.compile(r"^```(?:python|yaml)\n# (?P<name>[\w./-]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_SIZES = ("Small", "Medium", "Large")
 _LINK = re.compile(r"\]\((?P<target>[^)#]+)[^)]*\)")
 
 
@@ -141,6 +142,26 @@ def test_the_layout_of_msmt17_names_its_folders_lists_and_numbers():
     for split, name in MSMT17.lists.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"        {name} ")]
         assert f" {MSMT17.statistics.get(split, (0, 2373))[1]} images" in line
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"{size}VehicleID" for size in ("", *_SIZES)), *(f"{size}VeRiWild" for size in _SIZES)]
+)
+def test_the_layouts_of_vehicleid_and_veriwild_name_their_lists_and_numbers(name):
+    dataset = DATASET_REGISTRY.get(name)
+    readme = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    text = readme.split(f"\n    {dataset.folder}/\n")[1].split("\n## ")[0]
+    assert dataset.url in readme
+    images, identities = {}, {}  # by list: VehicleID has one for query and gallery
+    for split, path in dataset.lists.items():
+        identities[path] = dataset.statistics[split][0]
+        images[path] = images.get(path, 0) + dataset.statistics[split][1]
+    for path, count in images.items():
+        folder, file = path.split("/")
+        assert f"    {folder}/\n" in text
+        (line,) = [line for line in text.splitlines() if line.startswith(f"            {file} ")]
+        assert line.endswith(f" {identities[path]} identities, {count} images")
+        assert path == dataset.lists["train"] or f" {name}: " in line or " its gallery: " in line
 
 
 @pytest.mark.slow

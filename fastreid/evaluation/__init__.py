@@ -7,6 +7,7 @@ from .clas_evaluator import ClasEvaluator, accuracy
 from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
 from .features import FeatureSet
 from .protocol import PROTOCOL_REGISTRY
+from .random_gallery_evaluator import RandomGalleryEvaluator
 from .rank import evaluate_rank, match_ranks
 from .rank_blocks import rank_matches
 from .rates import average_precision, cmc, inverse_negative_penalty, summarize
@@ -21,6 +22,7 @@ __all__ = [
     "PROTOCOL_REGISTRY",
     "DatasetEvaluator",
     "FeatureSet",
+    "RandomGalleryEvaluator",
     "ReidEvaluator",
     "accuracy",
     "average_precision",

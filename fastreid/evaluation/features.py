@@ -41,6 +41,10 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.features)
 
+    def __getitem__(self, images: slice | Tensor) -> FeatureSet:
+        """Return some of the images: those of a slice, not copied, or those of a mask ``(N,)``."""
+        return FeatureSet(self.features[images], self.pids[images], self.camids[images])
+
     def split(self, num_query: int) -> tuple[FeatureSet, FeatureSet]:
         """Return the first ``num_query`` images, the queries, and the rest, the gallery; nothing is copied.
 
@@ -52,9 +56,7 @@ class FeatureSet:
                 f"num_query is {num_query}, but there are features of {len(self)} images; "
                 "pass the num_query that build_reid_test_loader returned with this loader, and process all its batches"
             )
-        query = FeatureSet(self.features[:num_query], self.pids[:num_query], self.camids[:num_query])
-        gallery = FeatureSet(self.features[num_query:], self.pids[num_query:], self.camids[num_query:])
-        return query, gallery
+        return self[:num_query], self[num_query:]
 
     def require_finite(self, most_named: int = 5) -> None:
         """Check that no feature is NaN or infinite.

@@ -11,7 +11,7 @@ from ..config import CfgNode, configurable
 from ..utils import comm
 from .build import EVALUATOR_REGISTRY
 from .evaluator import DatasetEvaluator
-from .features import FeatureCollector
+from .features import FeatureCollector, FeatureSet
 from .protocol import PROTOCOL_REGISTRY
 from .rank_blocks import rank_matches
 from .rates import summarize, warn_unmatched
@@ -106,6 +106,10 @@ class ReidEvaluator(DatasetEvaluator):
         query, gallery = everything.split(self._num_query)
         everything.require_finite()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL)", self._protocol)
+        return self._rates(query, gallery)
+
+    def _rates(self, query: FeatureSet, gallery: FeatureSet) -> dict[str, float]:
+        """Return the results of one split on rank 0, and ``{}`` elsewhere."""
         query, gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
         if not comm.is_main_process():
             return {}
