@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import runpy
 import subprocess
@@ -10,13 +11,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from fastreid.config import get_cfg, get_config_file
 from fastreid.data.datasets import DATASET_REGISTRY, MSMT17, DukeMTMC, Market1501, SynthReID, VeRi, synthreid
 from fastreid.data.synthetic import Benchmark
 from fastreid.engine import DefaultTrainer
+from fastreid.modeling import build_model
+from fastreid.modeling.backbones import BACKBONE_REGISTRY
+from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.losses import LOSS_REGISTRY
+from fastreid.solver import build_optimizer
 from fastreid.utils.custom_imports import import_custom_modules
+from fastreid.utils.events import EventStorage
 
 from .engine.tiny import write_market
 
@@ -99,6 +106,75 @@ def test_the_first_component_trains(checkout, monkeypatch):
     lines = [json.loads(line) for line in (checkout / "logs" / "metrics.json").read_text().splitlines()]
     losses = [line["loss_compact"] for line in lines if "loss_compact" in line]
     assert losses and all(0 <= loss <= 4 for loss in losses)
+
+
+@pytest.fixture
+def own_components(checkout, monkeypatch):
+    """The files of docs/extend.md, and registries that forget them afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    registries = (BACKBONE_REGISTRY, REID_HEADS_REGISTRY, LOSS_REGISTRY)
+    for registry in registries:
+        monkeypatch.setattr(registry, "_objects", dict(registry._objects))
+    yield checkout
+    for name in ("plain_backbone", "two_pool_head", "contrast_loss"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("plain_backbone", 128), ("two_pool_head", 1024), ("contrast_loss", 512), ("my_model", 256)],
+)
+def test_components_of_ones_own_train_and_embed(own_components, name, width):
+    text = (_ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+    assert f"\n    python tools/train_net.py --config-file {name}.yml\n" in text
+    cfg = get_cfg()
+    cfg.merge_from_file(f"{name}.yml")
+    import_custom_modules(cfg.CUSTOM_IMPORTS)
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.HEADS.NUM_CLASSES = 2
+    model = build_model(cfg)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    optimizer, _ = build_optimizer(cfg, model)
+    images = torch.randint(0, 256, (8, 3, 64, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with EventStorage():
+        losses = model({"images": images, "targets": torch.arange(8) // 4})
+    assert ("loss_contrast" in losses) == ("ContrastLoss" in cfg.MODEL.LOSSES.NAME)
+    sum(losses.values()).backward()
+    optimizer.step()
+    assert all(loss.isfinite() for loss in losses.values())
+    trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
+    assert [key for key, value in trained.items() if torch.equal(value, before[key])] == []
+    with torch.inference_mode():
+        assert model.eval()(images).shape == (8, width)
+    cfg.MODEL.HEADS.NUM_CLASSES = 0
+    assert build_model(cfg).eval()(images).shape == (8, width)
+
+
+def test_the_loss_of_ones_own_is_its_definition(own_components):
+    cfg = get_cfg()
+    cfg.merge_from_file("contrast_loss.yml")
+    import_custom_modules(cfg.CUSTOM_IMPORTS)
+    loss = LOSS_REGISTRY.get("ContrastLoss")(temperature=0.2, scale=3.0)
+    features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 0, 1, 1, 1, 2])  # the last has no other image
+    x = torch.nn.functional.normalize(features.double())
+    terms = [
+        -float(x[i] @ x[j]) / 0.2 + math.log(sum(math.exp(float(x[i] @ x[k]) / 0.2) for k in range(6) if k != i))
+        for i in range(6)
+        for j in range(6)
+        if i != j and targets[i] == targets[j]
+    ]
+    found = loss({"features": features}, targets)["loss_contrast"]
+    assert found.item() == pytest.approx(3 * sum(terms) / len(terms), rel=1e-5)
+
+
+def test_the_page_on_extending_lists_every_registry():
+    text = (_ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+    for path in (_ROOT / "fastreid").rglob("*.py"):
+        for name in re.findall(r"^(\w+_REGISTRY) = Registry\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert name in text
+            where = re.search(rf"\[`{name}`\]\((?P<target>[^)]+)\)", text)
+            assert where is None or (_ROOT / "docs" / where["target"]).resolve() == path
 
 
 def test_the_dataset_of_ones_own(checkout, monkeypatch):
