@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...config import CfgNode
@@ -58,10 +59,19 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, inplanes, H, W)`` to ``(N, planes, H / stride, W / stride)``."""
+        return self.relu(self.before_relu(x))
+
+    def before_relu(self, x: Tensor) -> Tensor:
+        """Return what the last ReLU is given."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.se(self.bn2(self.conv2(out)))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return self.relu(out.add_(shortcut))  # in place: nobody else reads it, and a large map is not written again
+        return out.add_(shortcut)  # in place: nobody else reads it, and a large map is not written again
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm before the shortcut is added."""
+        return self.bn2
 
 
 class Bottleneck(nn.Module):
@@ -105,11 +115,20 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, inplanes, H, W)`` to ``(N, 4 planes, H / stride, W / stride)``."""
+        return self.relu(self.before_relu(x))
+
+    def before_relu(self, x: Tensor) -> Tensor:
+        """Return what the last ReLU is given."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.se(self.bn3(self.conv3(out)))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return self.relu(out.add_(shortcut))  # in place: nobody else reads it, and a large map is not written again
+        return out.add_(shortcut)  # in place: nobody else reads it, and a large map is not written again
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm before the shortcut is added."""
+        return self.bn3
 
 
 class Layout(NamedTuple):
@@ -202,11 +221,23 @@ class ResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, 3, H, W)`` to ``(N, C, H / stride, W / stride)``."""
+        return self._run(x)
+
+    def pre_relu_features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return, beside what :meth:`forward` returns, what the last ReLU of each stage is given, first."""
+        sums: list[Tensor] = []
+        return sums, self._run(x, sums)
+
+    def pre_relu_norms(self) -> list[nn.Module]:
+        """Return the last norm of each stage, from which :meth:`pre_relu_features` have their widths."""
+        return [stage[-1].last_norm for stage in (self.layer1, self.layer2, self.layer3, self.layer4)]
+
+    def _run(self, x: Tensor, sums: list[Tensor] | None = None) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (N, 64, H / 4, W / 4)
-        x = _run_stage(x, self.layer1, self.NL_1)
-        x = _run_stage(x, self.layer2, self.NL_2)  # 1/8
-        x = _run_stage(x, self.layer3, self.NL_3)  # 1/16
-        return _run_stage(x, self.layer4, self.NL_4)
+        x = _run_stage(x, self.layer1, self.NL_1, sums)
+        x = _run_stage(x, self.layer2, self.NL_2, sums)  # 1/8
+        x = _run_stage(x, self.layer3, self.NL_3, sums)  # 1/16
+        return _run_stage(x, self.layer4, self.NL_4, sums)
 
 
 def _make_stage(
@@ -228,11 +259,18 @@ def _make_stage(
     return nn.Sequential(first, *(block(outplanes, planes, norm, with_ibn, with_se) for _ in range(1, count)))
 
 
-def _run_stage(x: Tensor, blocks: nn.Sequential, non_locals: nn.ModuleList) -> Tensor:
-    """Run a stage whose last ``len(non_locals)`` blocks are each followed by a non-local block."""
+def _run_stage(x: Tensor, blocks: nn.Sequential, non_locals: nn.ModuleList, sums: list[Tensor] | None) -> Tensor:
+    """Run a stage whose last ``len(non_locals)`` blocks are each followed by a non-local block.
+
+    What the last ReLU of the stage is given is appended to ``sums``.
+    """
     plain = len(blocks) - len(non_locals)
     for i, block in enumerate(blocks):
-        x = block(x)
+        if sums is not None and i + 1 == len(blocks):
+            sums.append(block.before_relu(x))
+            x = F.relu(sums[-1])  # not in place
+        else:
+            x = block(x)
         if i >= plain:
             x = non_locals[i - plain](x)
     return x

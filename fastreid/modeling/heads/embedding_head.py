@@ -147,20 +147,7 @@ class EmbeddingHead(nn.Module):
             ValueError: if the pooling left more than one position or another number of channels than ``feat_dim``, or,
                 in training mode, there are no classes or no targets.
         """
-        pooled = self.pool_layer(features)  # (N, feat_dim, 1, 1)
-        if pooled.shape[2:] != (1, 1):
-            raise ValueError(
-                f"MODEL.HEADS.POOL_LAYER {self.pool_type} leaves a map of {tuple(pooled.shape[2:])}, but the head "
-                "needs one vector per image; use GlobalAvgPool or another pooling"
-            )
-        if pooled.shape[1] != self.feat_dim:
-            raise ValueError(
-                f"MODEL.BACKBONE.FEAT_DIM is {self.feat_dim}, but MODEL.HEADS.POOL_LAYER {self.pool_type} leaves "
-                f"{pooled.shape[1]} numbers of a map of {tuple(features.shape[1:])}; set FEAT_DIM {pooled.shape[1]}"
-            )
-        if self.fc is not None:
-            pooled = self.fc(pooled.flatten(1))[:, :, None, None]  # (N, fc_dim, 1, 1)
-        embedding = self.bottleneck(pooled).flatten(1)  # (N, D)
+        pooled, embedding = self._embed(features)  # (N, feat_dim or fc_dim), (N, D)
         if not self.training:
             return embedding
         if self.num_classes == 0:
@@ -174,8 +161,34 @@ class EmbeddingHead(nn.Module):
         return {
             "cls_outputs": self.cls_layer(logits, targets),
             "pred_class_logits": logits * self.cls_layer.s,
-            "features": pooled.flatten(1) if self.neck_feat == "before" else embedding,
+            "features": pooled if self.neck_feat == "before" else embedding,
         }
+
+    def class_logits(self, features: Tensor) -> Tensor:
+        """Classify a feature map ``(N, feat_dim, h, w)`` without margin, in either mode and without targets.
+
+        Returns:
+            ``(N, C)``, scaled: the ``pred_class_logits`` of :meth:`forward`.
+        """
+        _, embedding = self._embed(features)
+        return self.cls_layer.logits(embedding, self.weight) * self.cls_layer.s
+
+    def _embed(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the feature before the neck, ``(N, feat_dim)`` or ``(N, fc_dim)``, and the embedding ``(N, D)``."""
+        pooled = self.pool_layer(features)  # (N, feat_dim, 1, 1)
+        if pooled.shape[2:] != (1, 1):
+            raise ValueError(
+                f"MODEL.HEADS.POOL_LAYER {self.pool_type} leaves a map of {tuple(pooled.shape[2:])}, but the head "
+                "needs one vector per image; use GlobalAvgPool or another pooling"
+            )
+        if pooled.shape[1] != self.feat_dim:
+            raise ValueError(
+                f"MODEL.BACKBONE.FEAT_DIM is {self.feat_dim}, but MODEL.HEADS.POOL_LAYER {self.pool_type} leaves "
+                f"{pooled.shape[1]} numbers of a map of {tuple(features.shape[1:])}; set FEAT_DIM {pooled.shape[1]}"
+            )
+        if self.fc is not None:
+            pooled = self.fc(pooled.flatten(1))[:, :, None, None]  # (N, fc_dim, 1, 1)
+        return pooled.flatten(1), self.bottleneck(pooled).flatten(1)
 
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Rename what older releases called ``classifier`` and ``bnneck``, in place.
