@@ -11,6 +11,7 @@ from .build import LOSS_REGISTRY, build_losses
 from .circle_loss import CircleLoss, pairwise_circleloss
 from .cosface_loss import Cosface, pairwise_cosface
 from .cross_entropy_loss import CrossEntropyLoss, cross_entropy_loss
+from .feature_memory import FeatureMemory
 from .focal_loss import FocalLoss, focal_loss
 from .triplet_loss import TripletLoss, triplet_loss
 
@@ -19,6 +20,7 @@ __all__ = [
     "CircleLoss",
     "Cosface",
     "CrossEntropyLoss",
+    "FeatureMemory",
     "FocalLoss",
     "TripletLoss",
     "build_losses",

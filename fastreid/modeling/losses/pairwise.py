@@ -10,7 +10,27 @@ from torch import Tensor
 
 from ...layers.distance import cosine_similarity
 
-__all__ = ["unified_pair_loss"]
+__all__ = ["pair_loss", "unified_pair_loss"]
+
+
+def pair_loss(positive: Tensor, negative: Tensor, is_positive: Tensor, is_negative: Tensor) -> Tensor:
+    """Return the mean over the rows of ``log(1 + sum_p exp(l_p) sum_n exp(l_n))``.
+
+    A row without positives, or without negatives, adds 0, with gradient 0.
+
+    Args:
+        positive: ``(N, M)`` float, ``l_p``.
+        negative: ``(N, M)`` float, ``l_n``.
+        is_positive: ``(N, M)`` bool, which p there are.
+        is_negative: ``(N, M)`` bool, which n there are.
+
+    Returns:
+        Scalar with the dtype of the logits.
+    """
+    lowest = torch.finfo(positive.dtype).min  # unlike -inf, its log-sum-exp has a gradient, 0, where nothing else is
+    positive = positive.masked_fill(~is_positive, lowest).logsumexp(dim=1)  # (N,)
+    negative = negative.masked_fill(~is_negative, lowest).logsumexp(dim=1)  # (N,)
+    return F.softplus(positive + negative).mean()
 
 
 def unified_pair_loss(embedding: Tensor, targets: Tensor, logits: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
@@ -42,7 +62,4 @@ def unified_pair_loss(embedding: Tensor, targets: Tensor, logits: Callable[[Tens
     positive, negative = logits(cosine_similarity(embedding, embedding))  # (N, N) each
     same = targets[:, None] == targets[None, :]  # (N, N)
     itself = torch.eye(len(targets), dtype=torch.bool, device=same.device)
-    lowest = torch.finfo(positive.dtype).min  # unlike -inf, its log-sum-exp has a gradient, 0, where nothing else is
-    positive = positive.masked_fill(~same | itself, lowest).logsumexp(dim=1)  # (N,)
-    negative = negative.masked_fill(same, lowest).logsumexp(dim=1)  # (N,)
-    return F.softplus(positive + negative).mean()
+    return pair_loss(positive, negative, same & ~itself, ~same)

@@ -5,5 +5,6 @@ from __future__ import annotations
 from .baseline import Baseline
 from .build import META_ARCH_REGISTRY, build_model
 from .mgn import MGN
+from .moco import MoCo
 
-__all__ = ["META_ARCH_REGISTRY", "MGN", "Baseline", "build_model"]
+__all__ = ["META_ARCH_REGISTRY", "MGN", "Baseline", "MoCo", "build_model"]
