@@ -49,7 +49,7 @@ def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
     batch_size = cfg.SOLVER.IMS_PER_BATCH
     iters_per_epoch = len(loader.dataset) // batch_size
     schedule = build_lr_scheduler(cfg, optimizer, iters_per_epoch)
-    states = {"optimizer": optimizer, **schedule}
+    states = {"optimizer": optimizer, **schedule, **getattr(model, "checkpointables", dict)()}
     writes = {"save_to_disk": comm.is_main_process(), "strict": cfg.MODEL.WEIGHTS_STRICT}
     checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, **writes, **states)
     start_epoch = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume).get("epoch", -1) + 1

@@ -36,7 +36,7 @@ _C.MODEL.CHANNELS_LAST = False
 _C.MODEL.META_ARCHITECTURE = "Baseline"
 # Top-level parts of the model (whole names, regular expressions) that stand still for SOLVER.FREEZE_ITERS.
 _C.MODEL.FREEZE_LAYERS = []
-# Entries in the memory of MoCo; a multiple of the batch.
+# Images in the memory of MoCo; a multiple of SOLVER.IMS_PER_BATCH.
 _C.MODEL.QUEUE_SIZE = 8192
 # Checkpoint to start from or to evaluate: path or URL.
 _C.MODEL.WEIGHTS = ""
@@ -127,10 +127,15 @@ _C.MODEL.LOSSES.COSFACE.MARGIN = 0.25
 _C.MODEL.LOSSES.COSFACE.GAMMA = 128
 _C.MODEL.LOSSES.COSFACE.SCALE = 1.0
 
-# Knowledge distillation: configs and weights of the teachers, and a moving average of the student as teacher.
+# Knowledge distillation (modeling/meta_arch/distiller.py). Config and weights of each teacher: paths, a shipped config
+# also by its name; the same number of both.
 _C.KD = CN()
 _C.KD.MODEL_CONFIG = []
 _C.KD.MODEL_WEIGHTS = []
+# What the student learns from inside the teachers: a name of FEATURE_DISTILLATION_REGISTRY, such as Overhaul; empty:
+# nothing, their class logits are all.
+_C.KD.FEATURE_LOSS = ""
+# A moving average of the student as a further teacher. MOMENTUM: share of the old average at each iteration, [0, 1).
 _C.KD.EMA = CN({"ENABLED": False})
 _C.KD.EMA.MOMENTUM = 0.999
 

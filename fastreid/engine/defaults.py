@@ -93,7 +93,8 @@ class DefaultTrainer(TrainerBase):
         self.warmup_iters = cfg.SOLVER.WARMUP_ITERS
         self.delay_epochs = cfg.SOLVER.DELAY_EPOCHS
         self.scheduler = self.build_lr_scheduler(cfg, optimizer, self.iters_per_epoch)
-        states = {"optimizer": optimizer, **self.scheduler}
+        # a model may have more that a run goes on with than its weights
+        states = {"optimizer": optimizer, **self.scheduler, **getattr(model, "checkpointables", dict)()}
         if self.grad_scaler is not None and self.grad_scaler.is_enabled():
             states["grad_scaler"] = self.grad_scaler
         self.checkpointer = Checkpointer(

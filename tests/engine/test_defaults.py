@@ -360,3 +360,33 @@ def test_the_callers_config_is_not_changed(market, tmp_path):
     trainer = DefaultTrainer(cfg)
     assert cfg.MODEL.HEADS.NUM_CLASSES == 0
     assert trainer.cfg.MODEL.HEADS.NUM_CLASSES == 6
+
+
+def test_a_student_that_teaches_itself_resumes_to_the_same_bits(market, tmp_path):
+    """The moving average is no part of the weights, but of the run."""
+    options = ("MODEL.META_ARCHITECTURE", "Distiller", "KD.EMA.ENABLED", True, "KD.EMA.MOMENTUM", 0.5)
+    train(tiny_cfg(market, tmp_path / "whole", *options))
+    train(tiny_cfg(market, tmp_path / "cut", *options), stop_at=7)
+    resumed, _ = train(tiny_cfg(market, tmp_path / "cut", *options), resume=True)
+    assert resumed.start_iter == 6
+    one, other = (checkpoint(tmp_path / name) for name in ("whole", "cut"))
+    assert differing(one["model"], other["model"]) == []
+    assert differing(one["ema_teacher"], other["ema_teacher"]) == []
+    assert differing(one["ema_teacher"], one["model"]) != []
+    assert list(one["ema_teacher"]) == list(one["model"])
+    assert "loss_jsdiv" in (tmp_path / "cut" / "metrics.json").read_text()
+    # a run that only starts from the weights starts its average there
+    fresh = tiny_cfg(market, tmp_path / "fresh", *options, "MODEL.WEIGHTS", str(tmp_path / "cut" / "model_final.pth"))
+    trainer, _ = train(fresh, stop_at=1)
+    average = trainer.model.model_ts[0].state_dict()
+    assert torch.equal(average["heads.weight"], other["model"]["heads.weight"])
+
+
+def test_a_run_with_a_memory_resumes_to_the_same_bits(market, tmp_path):
+    options = ("MODEL.META_ARCHITECTURE", "MoCo", "MODEL.QUEUE_SIZE", 32)
+    train(tiny_cfg(market, tmp_path / "whole", *options))
+    train(tiny_cfg(market, tmp_path / "cut", *options), stop_at=7)
+    train(tiny_cfg(market, tmp_path / "cut", *options), resume=True)
+    one, other = (checkpoint(tmp_path / name)["model"] for name in ("whole", "cut"))
+    assert differing(one, other) == []
+    assert int(one["memory.queue_ptr"]) == 12 * 8 % 32
