@@ -29,7 +29,10 @@ from .engine.tiny import write_market
 
 _ROOT = Path(__file__).parents[1]
 _PAGES = (
-    sorted(path for path in _ROOT.glob("*.md")) + sorted(_ROOT.glob("datasets/*.md")) + sorted(_ROOT.glob("docs/*.md"))
+    sorted(path for path in _ROOT.glob("*.md"))
+    + sorted(_ROOT.glob("datasets/*.md"))
+    + sorted(_ROOT.glob("docs/*.md"))
+    + sorted(_ROOT.glob("projects/*/*.md"))
 )
 # a block whose first line is the file's name: ```python, # my_loss.py
 _FILE = re.compile(r"^```(?:python|yaml)\n# (?P<name>[\w./-]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
