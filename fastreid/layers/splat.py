@@ -87,10 +87,14 @@ class SplAtConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, C, H', W')``."""
         maps = self.relu(self.dropblock(self.bn0(self.conv(x))))  # (N, R * C, H', W')
-        maps = maps.unflatten(1, (self.radix, -1))  # (N, R, C, H', W')
-        context = maps.sum(dim=1).mean(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
+        means = maps.mean(dim=(2, 3), keepdim=True)  # (N, R * C, 1, 1)
+        context = means.unflatten(1, (self.radix, -1)).sum(dim=1)  # (N, C, 1, 1)
         logits = self.fc2(self.relu(self.bn1(self.fc1(context))))  # (N, R * C, 1, 1), by group, then map
-        return (maps * self._weights(logits)).sum(dim=1)
+        first, *others = zip(maps.chunk(self.radix, dim=1), self._weights(logits).unbind(dim=1))
+        out = torch.mul(*first)  # (N, C, H', W'), in the memory format of the maps
+        for part, weight in others:
+            out = torch.addcmul(out, part, weight)
+        return out
 
     def _weights(self, logits: Tensor) -> Tensor:
         """Return the weight of each map in each channel, ``(N, R, C, 1, 1)``."""
