@@ -1,7 +1,8 @@
-"""What the backbones share: how they look up ``DEPTH``, start at random, and load published weights."""
+"""What the backbones share: how they read their options, start at random, and load published weights."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from functools import partial
@@ -13,7 +14,17 @@ from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from ...utils.weights import load_weights, read_state_dict
 
-__all__ = ["Norm", "draw_convolutions", "layout_of", "load_pretrained", "norm_factory", "require_norm"]
+__all__ = [
+    "Norm",
+    "draw_convolutions",
+    "layout_of",
+    "load_pretrained",
+    "norm_factory",
+    "require_norm",
+    "warn_of_unread",
+]
+
+logger = logging.getLogger(__name__)
 
 Norm = str | Callable[..., nn.Module]
 _Layout = TypeVar("_Layout")
@@ -32,6 +43,13 @@ def layout_of(node: CfgNode, layouts: Mapping[str, _Layout]) -> _Layout:
     if node.DEPTH not in layouts:
         raise KeyError(f"MODEL.BACKBONE.DEPTH is {node.DEPTH!r}, but {node.NAME} knows {', '.join(layouts)}")
     return layouts[node.DEPTH]
+
+
+def warn_of_unread(node: CfgNode, *options: str) -> None:
+    """Say which of the ``options`` of ``MODEL.BACKBONE`` are on although the builder does not read them."""
+    for option in options:
+        if node[option]:
+            logger.warning("MODEL.BACKBONE.%s has no effect: %s does not read it", option, node.NAME)
 
 
 def require_norm(norm: Norm, network: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...config import CfgNode
 from ...layers.batch_norm import InstanceNorm, get_norm
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import Norm, draw_convolutions, layout_of, load_pretrained, require_norm
+from .common import Norm, draw_convolutions, layout_of, load_pretrained, require_norm, warn_of_unread
 
 __all__ = ["OSNet", "build_osnet_backbone"]
 
@@ -184,6 +184,7 @@ def build_osnet_backbone(cfg: CfgNode) -> OSNet:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
+    warn_of_unread(node, "WITH_SE", "WITH_NL")
     net = OSNet(widths=layout_of(node, WIDTHS), norm=node.NORM, with_ibn=node.WITH_IBN)
     if node.PRETRAIN and not node.PRETRAIN_PATH:
         raise ValueError(_where_to_get(node.DEPTH, node.WITH_IBN))
