@@ -10,6 +10,7 @@ from .osnet import build_osnet_backbone
 from .regnet import build_regnet_backbone
 from .repvgg import build_repvgg_backbone
 from .resnet import build_resnet_backbone
+from .resnext import build_resnext_backbone
 from .shufflenet import build_shufflenetv2_backbone
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "build_regnet_backbone",
     "build_repvgg_backbone",
     "build_resnet_backbone",
+    "build_resnext_backbone",
     "build_shufflenetv2_backbone",
 ]

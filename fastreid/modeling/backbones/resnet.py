@@ -89,6 +89,8 @@ class Bottleneck(nn.Module):
     """
 
     expansion = 4
+    groups = 1  # of the 3 x 3 convolution
+    base_width = 64  # channels of each group, per 64 planes
 
     def __init__(
         self,
@@ -102,12 +104,12 @@ class Bottleneck(nn.Module):
         reduction: int = 16,
     ) -> None:
         super().__init__()
-        outplanes = planes * self.expansion
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = IBN(planes, bn_norm) if with_ibn else get_norm(bn_norm, planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = get_norm(bn_norm, planes)
-        self.conv3 = nn.Conv2d(planes, outplanes, 1, bias=False)
+        width, outplanes = planes * self.base_width // 64 * self.groups, planes * self.expansion
+        self.conv1 = nn.Conv2d(inplanes, width, 1, bias=False)
+        self.bn1 = IBN(width, bn_norm) if with_ibn else get_norm(bn_norm, width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, groups=self.groups, bias=False)
+        self.bn2 = get_norm(bn_norm, width)
+        self.conv3 = nn.Conv2d(width, outplanes, 1, bias=False)
         self.bn3 = get_norm(bn_norm, outplanes)
         self.relu = nn.ReLU(inplace=True)
         self.se = SELayer(outplanes, reduction) if with_se else nn.Identity()
@@ -178,8 +180,9 @@ class ResNet(Backbone):
         non_local: number of non-local blocks in each stage, at most that of the blocks.
         last_stride: stride of the last stage, 1 or 2: the map has 1/16 or 1/32 of the input's height and width.
         norm: see :func:`~fastreid.layers.get_norm`; not ``""``.
-        with_ibn: IBN in the first three stages.
+        with_ibn: IBN in the first ``ibn_stages`` stages.
         with_se: squeeze-and-excitation in every block.
+        ibn_stages: 0 to 4.
     """
 
     def __init__(
@@ -192,6 +195,7 @@ class ResNet(Backbone):
         norm: Norm = "BN",
         with_ibn: bool = False,
         with_se: bool = False,
+        ibn_stages: int = 3,
     ) -> None:
         super().__init__()
         require_norm(norm, "a ResNet")
@@ -202,13 +206,13 @@ class ResNet(Backbone):
         self.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         widths = (64, *(planes * block.expansion for planes in (64, 128, 256, 512)))
 
-        def stage(i: int, planes: int, stride: int, ibn: bool) -> nn.Sequential:
-            return _make_stage(block, widths[i], planes, blocks[i], stride, norm, ibn, with_se)
+        def stage(i: int, planes: int, stride: int) -> nn.Sequential:
+            return _make_stage(block, widths[i], planes, blocks[i], stride, norm, with_ibn and i < ibn_stages, with_se)
 
-        self.layer1 = stage(0, 64, 1, with_ibn)
-        self.layer2 = stage(1, 128, 2, with_ibn)
-        self.layer3 = stage(2, 256, 2, with_ibn)
-        self.layer4 = stage(3, 512, last_stride, False)
+        self.layer1 = stage(0, 64, 1)
+        self.layer2 = stage(1, 128, 2)
+        self.layer3 = stage(2, 256, 2)
+        self.layer4 = stage(3, 512, last_stride)
         draw_convolutions(self)
         # Non-local blocks come after that: they start as torch and their zero norm leave them.
         self.NL_1, self.NL_2, self.NL_3, self.NL_4 = (
@@ -300,11 +304,11 @@ def build_resnet_backbone(cfg: CfgNode) -> ResNet:
         with_se=node.WITH_SE,
     )
     key = f"{'se_' if node.WITH_SE else ''}{'ibn_' if node.WITH_IBN else ''}{node.DEPTH}"
-    load_pretrained(net, node, PRETRAINED, key, may_miss=_kinds_of_block_that_are_new, may_ignore=("fc.*",))
+    load_pretrained(net, node, PRETRAINED, key, may_miss=kinds_of_block_that_are_new, may_ignore=("fc.*",))
     return net
 
 
-def _kinds_of_block_that_are_new(keys: Collection[str]) -> list[str]:
+def kinds_of_block_that_are_new(keys: Collection[str]) -> list[str]:
     """Return the patterns of the kinds of blocks that a file has none of: they keep their random start."""
     new = []
     if not any(".se." in key for key in keys):
