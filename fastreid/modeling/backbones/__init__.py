@@ -9,6 +9,7 @@ from .mobilenetv3 import build_mobilenetv3_backbone
 from .osnet import build_osnet_backbone
 from .regnet import build_regnet_backbone
 from .repvgg import build_repvgg_backbone
+from .resnest import build_resnest_backbone
 from .resnet import build_resnet_backbone
 from .resnext import build_resnext_backbone
 from .shufflenet import build_shufflenetv2_backbone
@@ -24,6 +25,7 @@ __all__ = [
     "build_osnet_backbone",
     "build_regnet_backbone",
     "build_repvgg_backbone",
+    "build_resnest_backbone",
     "build_resnet_backbone",
     "build_resnext_backbone",
     "build_shufflenetv2_backbone",

@@ -13,6 +13,7 @@ SMALLEST = {  # the others know 18x
     "build_osnet_backbone": "x0_25",
     "build_regnet_backbone": "200y",
     "build_repvgg_backbone": "A0",
+    "build_resnest_backbone": "50x",
     "build_resnext_backbone": "50x",
     "build_shufflenetv2_backbone": "0.5x",
 }

@@ -56,7 +56,7 @@ BATCH = {"images": images(), "targets": torch.tensor([0, 0, 1, 1])}
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["bagtricks_R50", "sbs_R101-ibn"])
+@pytest.mark.parametrize("name", ["bagtricks_R50", "sbs_R101-ibn", "sbs_S50"])
 def test_names_and_shapes_of_whole_models(published_shapes, name):
     cfg = recipe(f"Market1501/{name}.yml")
     cfg.MODEL.HEADS.NUM_CLASSES = 751
