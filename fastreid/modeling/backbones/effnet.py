@@ -16,7 +16,7 @@ from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from ...layers.helpers import make_divisible
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import Norm, draw_convolutions, layout_of, require_norm
+from .common import Norm, draw_convolutions, layout_of, require_norm, warn_of_unread
 from .pycls import SqueezeExcite, load_pycls_weights
 
 __all__ = ["EfficientNet", "build_effnet_backbone"]
@@ -168,6 +168,7 @@ def build_effnet_backbone(cfg: CfgNode) -> EfficientNet:
     """
     node = cfg.MODEL.BACKBONE
     width, depth = layout_of(node, SCALES)
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
     net = EfficientNet(width=width, depth=depth, last_stride=node.LAST_STRIDE, norm=node.NORM)
     load_pycls_weights(net, node, PRETRAINED)
     return net

@@ -10,7 +10,7 @@ from torchvision import models
 
 from ...config import CfgNode
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import Norm, layout_of, load_pretrained, norm_factory
+from .common import Norm, layout_of, load_pretrained, norm_factory, warn_of_unread
 
 __all__ = ["MobileNetV2", "build_mobilenetv2_backbone"]
 
@@ -84,6 +84,7 @@ def build_mobilenetv2_backbone(cfg: CfgNode) -> MobileNetV2:
     """
     node = cfg.MODEL.BACKBONE
     width, divisor = layout_of(node, WIDTHS)
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
     net = MobileNetV2(width=width, divisor=divisor, norm=node.NORM)
     load_pretrained(
         net, node, PRETRAINED, node.DEPTH, may_ignore=("classifier.*",), translate=_rename_those_of_torchvision

@@ -10,7 +10,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from ...config import CfgNode
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import Norm, draw_convolutions, layout_of, load_pretrained, norm_factory
+from .common import Norm, draw_convolutions, layout_of, load_pretrained, norm_factory, warn_of_unread
 
 __all__ = ["MobileNetV3", "build_mobilenetv3_backbone"]
 
@@ -82,6 +82,7 @@ def build_mobilenetv3_backbone(cfg: CfgNode) -> MobileNetV3:
     """
     node = cfg.MODEL.BACKBONE
     whole, channels = layout_of(node, LAYOUTS)
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
     net = MobileNetV3(whole=whole, channels=channels, norm=node.NORM)
     load_pretrained(net, node, PRETRAINED, node.DEPTH, may_miss=_conv_if_it_is_new, may_ignore=("classifier.*",))
     return net

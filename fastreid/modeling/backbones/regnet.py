@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import Norm, draw_convolutions, layout_of, require_norm
+from .common import Norm, draw_convolutions, layout_of, require_norm, warn_of_unread
 from .pycls import SqueezeExcite, load_pycls_weights
 
 __all__ = ["RegNet", "build_regnet_backbone"]
@@ -177,6 +177,7 @@ def build_regnet_backbone(cfg: CfgNode) -> RegNet:
     """
     node = cfg.MODEL.BACKBONE
     layout = layout_of(node, LAYOUTS)
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
     net = RegNet(**layout._asdict(), last_stride=node.LAST_STRIDE, norm=node.NORM)
     load_pycls_weights(net, node, PRETRAINED)
     return net

@@ -14,7 +14,7 @@ from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from ...layers.fold_batch_norm import scale_and_shift
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import layout_of, load_pretrained
+from .common import layout_of, load_pretrained, warn_of_unread
 
 __all__ = ["RepVGG", "RepVGGBlock", "build_repvgg_backbone"]
 
@@ -247,6 +247,7 @@ def build_repvgg_backbone(cfg: CfgNode) -> RepVGG:
     """
     node = cfg.MODEL.BACKBONE
     layout = layout_of(node, LAYOUTS)
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
     net = RepVGG(
         blocks=layout.blocks,
         widths=layout.widths,

@@ -10,7 +10,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from ...config import CfgNode
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import Norm, draw_convolutions, layout_of, load_pretrained, norm_factory
+from .common import Norm, draw_convolutions, layout_of, load_pretrained, norm_factory, warn_of_unread
 
 __all__ = ["ShuffleBlock", "ShuffleNetV2", "build_shufflenetv2_backbone"]
 
@@ -124,6 +124,7 @@ def build_shufflenetv2_backbone(cfg: CfgNode) -> ShuffleNetV2:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
     net = ShuffleNetV2(widths=layout_of(node, WIDTHS), norm=node.NORM)
     load_pretrained(net, node, {}, node.DEPTH, may_ignore=("classifier.*",))
     return net

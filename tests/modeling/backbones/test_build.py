@@ -17,6 +17,11 @@ SMALLEST = {  # the others know 18x
     "build_resnext_backbone": "50x",
     "build_shufflenetv2_backbone": "0.5x",
 }
+UNREAD = {
+    **dict.fromkeys(SMALLEST, ("WITH_IBN", "WITH_SE", "WITH_NL")),
+    "build_osnet_backbone": ("WITH_SE", "WITH_NL"),
+    "build_resnext_backbone": ("WITH_SE",),
+}
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONE_REGISTRY))
@@ -28,6 +33,17 @@ def test_backbone_output_has_its_declared_shape(cfg, name):
         out = net(torch.rand(2, 3, 128, 64))
     shape = net.output_shape()
     assert out.shape == (2, shape.channels, 128 // shape.stride, 64 // shape.stride)
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_an_option_that_is_not_read_is_said(cfg, caplog, name):
+    node = cfg.MODEL.BACKBONE
+    node.NAME, node.DEPTH = name, SMALLEST[name]
+    node.WITH_IBN = node.WITH_SE = node.WITH_NL = True
+    with torch.device("meta"):
+        build_backbone(cfg)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"MODEL.BACKBONE.{option} has no effect: {name} does not read it" for option in UNREAD[name]]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(cfg):

@@ -98,14 +98,6 @@ def test_no_norm_and_unknown_depths_are_errors(cfg):
         build_osnet_backbone(configure(cfg))
 
 
-def test_options_that_are_not_read_are_said(cfg, caplog):
-    cfg.MODEL.BACKBONE.WITH_NL = True
-    with torch.device("meta"):
-        build_osnet_backbone(configure(cfg, ibn=True))
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["MODEL.BACKBONE.WITH_NL has no effect: build_osnet_backbone does not read it"]
-
-
 def test_weights_that_no_program_can_get_are_named(cfg):
     cfg.MODEL.BACKBONE.PRETRAIN = True
     with pytest.raises(ValueError, match=r"drive\.google\.com/file/d/1rb8UN5.*PRETRAIN_PATH"):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import logging
 
 import pytest
@@ -9,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fastreid.layers import get_norm
-from fastreid.modeling.backbones import build_resnest_backbone, build_resnet_backbone, common
+from fastreid.modeling.backbones import build_resnest_backbone, common
 from fastreid.modeling.backbones.resnest import LAYOUTS, PRETRAINED, Bottleneck
 from fastreid.utils.weights import WeightsMismatch
 
@@ -113,36 +112,6 @@ def test_no_norm_and_unknown_depths_are_errors(cfg):
     cfg.MODEL.BACKBONE.NORM = ""
     with pytest.raises(ValueError, match="NORM is '', but a ResNeSt needs a norm"):
         build_resnest_backbone(configure(cfg))
-
-
-def test_options_that_are_not_read_are_said(cfg, caplog):
-    cfg.MODEL.BACKBONE.WITH_NL = cfg.MODEL.BACKBONE.WITH_IBN = True
-    with torch.device("meta"):
-        build_resnest_backbone(configure(cfg))
-    said = [record.getMessage() for record in caplog.records]
-    assert [text.split(" has no effect")[0] for text in said] == ["MODEL.BACKBONE.WITH_IBN", "MODEL.BACKBONE.WITH_NL"]
-
-
-def test_half_precision_stays_near(cfg):
-    net = build_resnest_backbone(configure(cfg)).eval()
-    fill_by_name(net)
-    x = torch.rand(1, 3, 32, 32)
-    with torch.no_grad():
-        expected = net(x)
-        out = net.half()(x.half())
-    assert out.dtype == torch.float16
-    assert float((out - expected).norm() / expected.norm()) < 0.01
-
-
-def test_building_one_leaves_the_others_as_they_are(cfg):
-    with torch.device("meta"):
-        before = str(build_resnet_backbone(copy.deepcopy(cfg)))
-        first = build_resnest_backbone(configure(copy.deepcopy(cfg)))
-        assert str(build_resnet_backbone(cfg)) == before
-        deeper = copy.deepcopy(cfg)
-        deeper.MODEL.BACKBONE.LAST_STRIDE = 2
-        build_resnest_backbone(configure(deeper, "101x"))
-        assert str(build_resnest_backbone(configure(cfg))) == str(first)
 
 
 class TestPretrain:
