@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,11 +14,9 @@ from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from ...layers.fold_batch_norm import scale_and_shift
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import layout_of, load_pretrained, warn_of_unread
+from .common import Norm, layout_of, load_pretrained, require_norm, warn_of_unread
 
 __all__ = ["RepVGG", "RepVGGBlock", "build_repvgg_backbone"]
-
-Norm = str | Callable[..., nn.Module]
 
 _NORMS = ("rbr_identity", "rbr_dense.bn", "rbr_1x1.bn")
 
@@ -201,10 +199,7 @@ class RepVGG(Backbone):
         norm: Norm = "BN",
     ) -> None:
         super().__init__()
-        if norm == "":
-            raise ValueError(
-                "MODEL.BACKBONE.NORM is '', but a RepVGG needs a norm; use BN, syncBN, GhostBN, FrozenBN or GN"
-            )
+        require_norm(norm, "a RepVGG")
         self._shape = FeatureShape(channels=widths[-1], stride=16 * last_stride)
 
         def stage(i: int, count: int, stride: int) -> nn.Sequential:
