@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import torch
 
-from ..data.random_gallery import draw_gallery
+from ..utils.random_gallery import draw_gallery
 from .build import EVALUATOR_REGISTRY
 from .reid_evaluation import ReidEvaluator
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from fastreid.config import get_cfg, get_config_file
-from fastreid.data.random_gallery import draw_gallery
 from fastreid.evaluation import RandomGalleryEvaluator, build_evaluator, evaluate_rank
 from fastreid.utils import comm
+from fastreid.utils.random_gallery import draw_gallery
 
 
 def filled(features, pids, numbers, num_query=7):

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 
-from ..random_gallery import draw_gallery
+from ...utils.random_gallery import draw_gallery
 from .bases import Item, Items
 from .build import DATASET_REGISTRY
 from .listed import ListedDataset

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastreid.data.datasets import DATASET_REGISTRY, LargeVehicleID, MediumVehicleID, SmallVehicleID, VehicleID
-from fastreid.data.random_gallery import draw_gallery
+from fastreid.utils.random_gallery import draw_gallery
 
 from ..conftest import write_image
 

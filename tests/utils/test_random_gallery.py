@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from fastreid.data.random_gallery import draw_gallery
+from fastreid.utils.random_gallery import draw_gallery
 
 
 def test_draw_is_its_definition_whatever_the_order():
