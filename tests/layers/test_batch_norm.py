@@ -50,6 +50,8 @@ def test_gradients_are_right(name):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("training", [False, True])
 def test_half_precision_keeps_its_dtype_and_does_not_overflow(name, dtype, training):
+    if training and dtype is torch.float16 and torch.__version__.startswith("2.5."):
+        pytest.skip("torch 2.5 computes batch statistics in float16 on a CPU")
     x = (torch.randn(6, 32, 12, 4) * 300 + 500).to(dtype)  # squares and sums beyond float16
     exact, half = (get_norm(name, 32).train(training) for _ in range(2))
     out = half.to(dtype)(x)
