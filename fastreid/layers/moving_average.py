@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -8,7 +8,20 @@ from torch import Tensor, nn
 
 from ..utils import comm
 
-__all__ = ["MovingAverage"]
+__all__ = ["MovingAverage", "move_towards", "of_rank_0"]
+
+
+@torch.no_grad()
+def move_towards(average: Sequence[Tensor], source: Sequence[Tensor], share: float) -> None:
+    """Set ``average = (1 - share) * average + share * source``, in place, in a few kernels for all tensors together.
+
+    Args:
+        average: floating-point tensors.
+        source: of the same shapes, on the same devices; another dtype is converted.
+        share: of the source, in [0, 1].
+    """
+    if average:
+        torch._foreach_lerp_(list(average), [new.to(old.dtype) for old, new in zip(average, source)], share)
 
 
 class MovingAverage:
@@ -43,15 +56,17 @@ class MovingAverage:
         parameters, buffers = dict(source.named_parameters()), dict(source.named_buffers())
         weight = 1 - self.momentum if self.started else 1.0
         self.started = True
-        for name, value in self.model.named_parameters():
-            value.lerp_(parameters[name].to(value.dtype), weight)
+        weights = dict(self.model.named_parameters())
         own = dict(self.model.named_buffers())
-        theirs = _of_rank_0({name: buffers[name] for name in own})
-        for name, value in own.items():
-            if value.is_floating_point():
-                value.lerp_(theirs[name].to(value.dtype), weight)
-            else:
-                value.copy_(theirs[name])
+        theirs = of_rank_0({name: buffers[name] for name in own})
+        moving = {name: value for name, value in own.items() if value.is_floating_point()}
+        move_towards(
+            [*weights.values(), *moving.values()],
+            [*(parameters[name] for name in weights), *(theirs[name] for name in moving)],
+            weight,
+        )
+        for name in own.keys() - moving.keys():
+            own[name].copy_(theirs[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the state of the average; nothing before the first update."""
@@ -64,8 +79,8 @@ class MovingAverage:
             self.model.load_state_dict(state_dict)
 
 
-def _of_rank_0(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of rank 0, in one message; on one process the tensors themselves."""
+def of_rank_0(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of rank 0, in one message; on one process the tensors themselves. Every rank must call it."""
     if comm.get_world_size() == 1 or not tensors:
         return tensors
     flat = torch.cat([tensor.flatten().double() for tensor in tensors.values()])
