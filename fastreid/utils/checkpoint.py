@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from .file_io import PathManager
-from .weights import load_weights, read_file, state_dict_of, unwrap_model
+from .weights import averaged_state_dict, load_weights, read_file, state_dict_of, unwrap_model
 
 __all__ = [
     "Checkpointer",
     "PathManager",
     "PeriodicCheckpointer",
+    "export_average",
     "get_missing_parameters_message",
     "get_unexpected_parameters_message",
     "write_atomically",
@@ -79,12 +80,16 @@ class Checkpointer:
         write_atomically(path, lambda file: torch.save(data, file))
         self.tag_last_checkpoint(f"{name}.pth")
 
-    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+    def load(
+        self, path: str, checkpointables: list[str] | None = None, *, weights_key: str = "model"
+    ) -> dict[str, Any]:
         """Load a checkpoint, or the bare state dict of a model.
 
         Args:
             path: file or URL; empty: nothing is loaded.
             checkpointables: which of the further states to restore; ``None``: all that the file has.
+            weights_key: which weights of a checkpoint: ``model``, or an average that it has, ``ema`` or ``swa``
+                (``MODEL.WEIGHTS_KEY``).
 
         Returns:
             What the file holds beside the states that were restored.
@@ -92,13 +97,16 @@ class Checkpointer:
         Raises:
             FileNotFoundError: if the file is missing.
             WeightsMismatch: if the weights do not fit and ``strict`` is set.
+            RuntimeError: if the file has no such average.
         """
         if not path:
             logger.info("No checkpoint found. Training model from scratch")
             return {}
         logger.info("Loading checkpoint from %s", path)
         data = read_file(path if "://" in path else PathManager.get_local_path(path))
-        load_weights(self.model, state_dict_of(data, path), source=path, strict=self.strict)
+        state = state_dict_of(data, path) if weights_key == "model" else averaged_state_dict(data, weights_key, path)
+        source = path if weights_key == "model" else f"{path} ({weights_key})"
+        load_weights(self.model, state, source=source, strict=self.strict)
         if "model" not in data:
             return {}
         del data["model"]
@@ -135,11 +143,11 @@ class Checkpointer:
         names = sorted(os.listdir(self.save_dir)) if os.path.isdir(self.save_dir) else []
         return [os.path.join(self.save_dir, name) for name in names if name.endswith(".pth")]
 
-    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
-        """Restore everything from the newest checkpoint of the folder, or else only the weights of ``path``."""
+    def resume_or_load(self, path: str, *, resume: bool = True, weights_key: str = "model") -> dict[str, Any]:
+        """Restore everything from the newest checkpoint of the folder, or else only weights of ``path``, see `load`."""
         if resume and self.has_checkpoint():
             return self.load(self.get_checkpoint_file())
-        return self.load(path, checkpointables=[])
+        return self.load(path, checkpointables=[], weights_key=weights_key)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name a file of the folder as the one to resume from."""
@@ -175,6 +183,29 @@ class PeriodicCheckpointer:
     def save(self, name: str, **kwargs: Any) -> None:
         """Save now, under ``name``."""
         self.checkpointer.save(name, **kwargs)
+
+
+def export_average(source: str, target: str, which: str) -> None:
+    """Write a checkpoint whose ``model`` is an average of the weights of another one.
+
+    It has what tells about the model, ``meta`` (with ``weights``, the name of the average) and ``epoch``, and nothing
+    that a run goes on with.
+
+    Args:
+        source: path of a checkpoint that has the average.
+        target: path of the new file; its folder exists, and it may be there already.
+        which: ``ema`` or ``swa``.
+
+    Raises:
+        FileNotFoundError: if there is no such checkpoint.
+        RuntimeError: if it has no such average.
+        OSError: if the new file cannot be written.
+    """
+    data = read_file(source)
+    kept = {key: data[key] for key in ("meta", "epoch") if key in data}
+    kept["meta"] = {**kept.get("meta", {}), "weights": which}
+    result = {"model": averaged_state_dict(data, which, source), **kept}
+    write_atomically(target, lambda file: torch.save(result, file))
 
 
 def write_atomically(path: str, write: Any) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 __all__ = [
     "LoadReport",
     "WeightsMismatch",
+    "averaged_state_dict",
     "load_weights",
     "read_file",
     "read_state_dict",
@@ -155,6 +156,33 @@ def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def averaged_state_dict(loaded: Any, which: str, source: str) -> dict[str, Tensor]:
+    """Return the state dict of a model with an average of its weights, from what a checkpoint holds.
+
+    Args:
+        loaded: the content of the checkpoint.
+        which: the name of the average, ``ema`` or ``swa``.
+        source: where the checkpoint comes from, for messages.
+
+    Returns:
+        Every tensor of ``model``, in its dtype; those that are averaged, from the average.
+
+    Raises:
+        RuntimeError: if there is no such average, or it had not begun.
+    """
+    averages = [key for key, value in loaded.items() if isinstance(value, Mapping) and "average" in value]
+    if which not in averages:
+        raise RuntimeError(
+            f"{source!r} has no average {which!r} (MODEL.WEIGHTS_KEY); it has {', '.join(averages) or 'none'}. "
+            "SOLVER.EMA.ENABLED or SOLVER.SWA.ENABLED True makes one; MODEL.WEIGHTS_KEY model takes the plain weights"
+        )
+    average = loaded[which]["average"]
+    if not average:
+        raise RuntimeError(f"the average {which!r} of {source!r} has no sample yet; take a later checkpoint of the run")
+    state = state_dict_of(loaded, source)
+    return {key: average[key].to(value.dtype) if key in average else value for key, value in state.items()}
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastreid.utils.weights import WeightsMismatch, load_weights, read_file, read_state_dict
+from fastreid.utils.weights import WeightsMismatch, averaged_state_dict, load_weights, read_file, read_state_dict
 
 
 class Head(nn.Module):
@@ -162,3 +162,14 @@ def test_a_download_is_checked_against_the_hash_in_its_name_or_said_to_have_none
 def test_a_url_that_cannot_be_had_says_what_to_do():
     with pytest.raises(RuntimeError, match=r"cannot get http://127\.0\.0\.1:9/.*MODEL\.BACKBONE\.PRETRAIN_PATH"):
         read_state_dict("http://127.0.0.1:9/resnet18-5c106cde.pth")
+
+
+def test_an_average_takes_its_places_in_the_state_dict_of_the_model():
+    model = {"module.weight": torch.zeros(2, dtype=torch.float16), "module.count": torch.tensor(3)}
+    checkpoint = {"model": model, "ema": {"updates": 1, "average": {"weight": torch.ones(2)}}}
+    found = averaged_state_dict(checkpoint, "ema", "a file")
+    torch.testing.assert_close(found, {"weight": torch.ones(2, dtype=torch.float16), "count": torch.tensor(3)})
+    with pytest.raises(RuntimeError, match=r"'a file' has no average 'swa' \(MODEL\.WEIGHTS_KEY\); it has ema\."):
+        averaged_state_dict(checkpoint, "swa", "a file")
+    with pytest.raises(RuntimeError, match=r"it has none\."):
+        averaged_state_dict(model, "ema", "a file")
