@@ -268,6 +268,22 @@ def test_the_example_from_python(checkout):
     assert runpy.run_path("embed.py")["embeddings"].shape == (4, 2048)
 
 
+def test_the_average_in_python(checkout):
+    found = runpy.run_path("average.py")
+    expected = found["average"].state_dict()["average"]
+    assert found["average"].updates == 10
+    assert not torch.equal(expected["weight"], found["model"].weight)
+
+
+def test_the_page_on_training_tells_the_defaults_of_averaging():
+    text = (_ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    solver = get_cfg().SOLVER
+    for node in ("EMA", "SWA"):
+        assert all(f"`{key}`" in text or f"SOLVER.{node}.{key}`" in text for key in solver[node])
+    assert f"{solver.EMA.ENABLED}, {solver.EMA.MOMENTUM}, {solver.EMA.WARMUP:g};" in text
+    assert f"{solver.SWA.BN_ITERS} training batches" in text
+
+
 def test_make_help_lists_what_the_pages_name():
     text = subprocess.run(["make", "help"], cwd=_ROOT, capture_output=True, text=True, check=True).stdout
     offered = {line.split()[0] for line in text.splitlines()}

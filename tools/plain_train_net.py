@@ -2,7 +2,8 @@
 """The job of train_net.py as one loop to read and to change: no trainer, no hooks.
 
 It trains, evaluates and saves what a config describes, with the same batches, losses, schedule and numbers in full
-precision. What it leaves out: mixed precision, freezing, the best model, resuming inside an epoch.
+precision. What it leaves out: mixed precision, freezing, averages of the weights, the best model, resuming inside an
+epoch.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
     states = {"optimizer": optimizer, **schedule, **getattr(model, "checkpointables", dict)()}
     writes = {"save_to_disk": comm.is_main_process(), "strict": cfg.MODEL.WEIGHTS_STRICT}
     checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, **writes, **states)
-    start_epoch = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume).get("epoch", -1) + 1
+    weights = {"path": cfg.MODEL.WEIGHTS, "weights_key": cfg.MODEL.WEIGHTS_KEY}
+    start_epoch = checkpointer.resume_or_load(**weights, resume=resume).get("epoch", -1) + 1
     loader.batch_sampler.sampler.start = start_epoch * iters_per_epoch * batch_size
     model = data_parallel(model)
 
@@ -106,7 +108,8 @@ def main(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         return do_train(cfg, resume=args.resume)
     cfg.MODEL.BACKBONE.PRETRAIN = False  # the weights come from MODEL.WEIGHTS
     model = build_model(cfg)
-    Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
+    checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
+    checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
     return do_test(cfg, model)
 
 

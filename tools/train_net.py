@@ -36,7 +36,8 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         model = DefaultTrainer.build_model(cfg)
         if not cfg.MODEL.WEIGHTS:
             logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was never trained")
-        Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
+        checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
+        checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
         return DefaultTrainer.test(cfg, model)
     trainer = DefaultTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)

@@ -42,6 +42,8 @@ _C.MODEL.QUEUE_SIZE = 8192
 _C.MODEL.WEIGHTS = ""
 # True: weights that do not fit are an error that lists every key. False: a warning.
 _C.MODEL.WEIGHTS_STRICT = True
+# Which weights of that checkpoint: model | ema | swa, the averages of SOLVER.EMA and SOLVER.SWA. Resuming takes model.
+_C.MODEL.WEIGHTS_KEY = "model"
 # Mean and standard deviation of the RGB channels, in 0..255.
 _C.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
 _C.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
@@ -267,6 +269,28 @@ _C.SOLVER.CLIP_GRADIENTS = CN({"ENABLED": False})
 _C.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "norm"
 _C.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 5.0
 _C.SOLVER.CLIP_GRADIENTS.NORM_TYPE = 2.0
+# Exponential moving average of the weights and batch-norm statistics, evaluated beside the model as ema/Rank-1 ...
+# (docs/training.md). MOMENTUM: share of the old average in each step of the optimizer, [0, 1). WARMUP, >= 1 (1: none):
+# it is min(MOMENTUM, (1 + t) / (WARMUP + t)) in step t = 0, 1 ..., so that a short run's average is of its last part.
+_C.SOLVER.EMA = CN({"ENABLED": False})
+_C.SOLVER.EMA.MOMENTUM = 0.999
+_C.SOLVER.EMA.WARMUP = 10.0
+# Stochastic weight averaging (Izmailov et al., UAI 2018, arXiv:1803.05407): the mean of the weights at the end of every
+# PERIOD-th epoch from START_EPOCH on (0-based; -1: after three quarters of MAX_EPOCH), or of every PERIOD_ITERS-th
+# iteration (0: PERIOD says it). Evaluated beside the model as swa/Rank-1 ...
+_C.SOLVER.SWA = CN({"ENABLED": False})
+_C.SOLVER.SWA.START_EPOCH = -1
+_C.SOLVER.SWA.PERIOD = 1
+_C.SOLVER.SWA.PERIOD_ITERS = 0
+# Learning rate meanwhile, as a factor of each group's base rate, >= 0; 0: the schedule goes on. It is reached over
+# ANNEAL_EPOCHS as half a cosine, or, if CYCLIC, falls from there to ETA_MIN_LR between two samples.
+_C.SOLVER.SWA.LR_FACTOR = 0.0
+_C.SOLVER.SWA.ANNEAL_EPOCHS = 1
+_C.SOLVER.SWA.CYCLIC = False
+_C.SOLVER.SWA.ETA_MIN_LR = 0.0
+# Training batches over which the mean's batch-norm statistics are recomputed after the last epoch; 0: they stay the
+# mean of the samples'.
+_C.SOLVER.SWA.BN_ITERS = 200
 
 # ---------------------------------------------------------------------------- evaluation (evaluation/)
 _C.TEST = CN()

@@ -34,6 +34,7 @@ from ..utils.logger import setup_logger
 from ..utils.weights import unwrap_model
 from . import hooks
 from .amp import resolve_amp_dtype
+from .averaging import build_averages, build_ema, build_swa, evaluate_beside
 from .checkpoint_state import checkpoint_meta
 from .inference import inference_model
 from .parallel import data_parallel, share_buffers
@@ -66,6 +67,7 @@ class DefaultTrainer(TrainerBase):
     Attributes:
         scheduler: dict of schedules, see ``build_lr_scheduler``.
         checkpointer: saves and loads into ``OUTPUT_DIR``.
+        averages: of the weights, by name: ``ema`` and ``swa``, as far as ``SOLVER`` has them on.
         metric_name: the result that decides which model is the best.
 
     Example:
@@ -93,8 +95,10 @@ class DefaultTrainer(TrainerBase):
         self.warmup_iters = cfg.SOLVER.WARMUP_ITERS
         self.delay_epochs = cfg.SOLVER.DELAY_EPOCHS
         self.scheduler = self.build_lr_scheduler(cfg, optimizer, self.iters_per_epoch)
+        self.averages = build_averages(cfg, model)
         # a model may have more that a run goes on with than its weights
         states = {"optimizer": optimizer, **self.scheduler, **getattr(model, "checkpointables", dict)()}
+        states |= self.averages
         if self.grad_scaler is not None and self.grad_scaler.is_enabled():
             states["grad_scaler"] = self.grad_scaler
         self.checkpointer = Checkpointer(
@@ -179,7 +183,7 @@ class DefaultTrainer(TrainerBase):
         if not (resume and self.checkpointer.has_checkpoint()):
             if resume:
                 logger.info("Nothing to resume in %s", self.cfg.OUTPUT_DIR)
-            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[])
+            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[], weights_key=self.cfg.MODEL.WEIGHTS_KEY)
             return
         path = self.checkpointer.get_checkpoint_file()
         checkpoint = self.checkpointer.load(path, checkpointables=[])
@@ -221,13 +225,15 @@ class DefaultTrainer(TrainerBase):
         freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
 
         def evaluate() -> dict[str, Any]:
-            self._last_eval_results = self.test(self.cfg, self.model)
+            self._last_eval_results = evaluate_beside(self.test, self.cfg, self.model, self.averages)
             return self._last_eval_results
 
         return [
             hooks.IterationTimer(),
+            build_swa(cfg, self.averages, self.iters_per_epoch, self._build_bn_loader),
             hooks.LRScheduler(self.optimizer, self.scheduler),
             hooks.LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if freeze else None,
+            build_ema(cfg, self.averages),
             self._build_precise_bn() if cfg.TEST.PRECISE_BN.ENABLED else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
             hooks.BestCheckpointer(self.checkpointer),
@@ -247,8 +253,16 @@ class DefaultTrainer(TrainerBase):
                 tuple(cfg.DATASETS.NAMES),
             )
         cfg.DATASETS.NAMES = (options.DATASET,)
+        # SWA does so itself if its BN_ITERS say how long
+        averages = [one for name, one in self.averages.items() if name != "swa" or not cfg.SOLVER.SWA.BN_ITERS]
+        return hooks.PreciseBN(self.model, self._build_bn_loader(cfg), options.NUM_ITER, averages=averages)
+
+    def _build_bn_loader(self, cfg: CfgNode | None = None) -> DataLoader:
+        """Return a training loader of its own, to recompute batch-norm statistics with."""
+        cfg = (self.cfg if cfg is None else cfg).clone()
+        cfg.defrost()
         cfg.DATALOADER.NUM_WORKERS = 0  # they would wait through the whole run
-        return hooks.PreciseBN(self.model, self.build_train_loader(cfg), options.NUM_ITER)
+        return self.build_train_loader(cfg)
 
     def build_writers(self) -> list[EventWriter]:
         """Return the writers: the log line, ``metrics.json``, and TensorBoard where it is installed."""

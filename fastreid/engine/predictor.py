@@ -38,7 +38,8 @@ class DefaultPredictor:
         model = build_model(self.cfg)
         if not cfg.MODEL.WEIGHTS:
             logger.warning("MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained")
-        Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT).load(cfg.MODEL.WEIGHTS)
+        checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
+        checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
         self.model = inference_model(self.cfg, model.eval())
 
     @torch.inference_mode()

@@ -65,12 +65,18 @@ def restore_run(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) 
             f"{trainer.iters_per_epoch}: the training set or SOLVER.IMS_PER_BATCH changed; {remedy}"
         )
     for name, thing in trainer.checkpointer.checkpointables.items():
+        if name not in checkpoint and name in trainer.averages:
+            logger.warning("%s has no %s: that average starts anew, from the loaded weights on", path, name)
+            continue
         if name not in checkpoint:
             raise RuntimeError(f"{path} has no {name}, so the run cannot go on exactly; {remedy}")
         try:
             thing.load_state_dict(checkpoint[name])
         except (ValueError, KeyError) as error:
             raise RuntimeError(f"the {name} of {path} does not fit this config ({error}); {remedy}") from error
+    for name in ("ema", "swa"):
+        if name in checkpoint and name not in trainer.averages:
+            logger.warning("%s has %s, which ends here: SOLVER.%s.ENABLED is False", path, name, name.upper())
     for name, hook in trainer.stateful_hooks().items():
         if name in checkpoint["hooks"]:
             hook.load_state_dict(checkpoint["hooks"][name])

@@ -1,7 +1,8 @@
 """What happens around the iterations of training: one hook, one file.
 
 The order in which ``DefaultTrainer`` registers them, and why: ``IterationTimer`` first, so that it times the
-step alone; ``LRScheduler``; ``LayerFreeze``; ``PreciseBN`` before what evaluates and stores the model; ``EvalHook``
+step alone; ``SWA``, which holds the rate up, before ``LRScheduler``, which records it; ``LayerFreeze``; ``EMA``
+before what reads the average; ``PreciseBN`` before what evaluates and stores the model; ``EvalHook``
 before ``BestCheckpointer`` and ``PeriodicCheckpointer``, which store its numbers; ``PeriodicWriter`` and
 ``ProgressLine`` last, because they report what the others recorded.
 """
@@ -12,16 +13,20 @@ from ...evaluation.testing import flatten_results_dict
 from ...layers.precise_bn import get_bn_modules
 from .callback import CallbackHook
 from .checkpoint import BestCheckpointer, PeriodicCheckpointer
+from .ema import EMA
 from .eval import EvalHook
 from .freeze import LayerFreeze
 from .lr import LRScheduler
 from .precise_bn import PreciseBN
 from .profiler import AutogradProfiler
 from .progress_line import ProgressLine
+from .swa import SWA
 from .timer import IterationTimer
 from .writer import PeriodicWriter
 
 __all__ = [
+    "EMA",
+    "SWA",
     "AutogradProfiler",
     "BestCheckpointer",
     "CallbackHook",

@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from ...layers.precise_bn import get_bn_modules, update_bn_stats
+from ...layers.weight_average import WeightAverage
 from ..train_loop import HookBase
 
-__all__ = ["PreciseBN"]
+__all__ = ["PreciseBN", "update_average_stats"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +26,26 @@ class PreciseBN(HookBase):
         model: the model, or its data-parallel wrapper.
         data_loader: yields training batches; targets are not used.
         num_iter: number of batches, ``TEST.PRECISE_BN.NUM_ITER``, >= 1.
+        averages: averages of the same model, which get statistics of their own from the same batches.
 
     Raises:
         ValueError: if ``num_iter`` is less than 1.
     """
 
-    def __init__(self, model: nn.Module, data_loader: Iterable[Any], num_iter: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader: Iterable[Any],
+        num_iter: int,
+        *,
+        averages: Iterable[WeightAverage] = (),
+    ) -> None:
         if num_iter < 1:
             raise ValueError(f"num_iter (TEST.PRECISE_BN.NUM_ITER) must be >= 1, got {num_iter}")
         self._model = model
         self._data_loader = data_loader
         self._num_iter = num_iter
+        self._averages = tuple(averages)
 
     def after_epoch(self) -> None:
         """Recompute them if this was the last epoch."""
@@ -50,3 +60,16 @@ class PreciseBN(HookBase):
             return
         logger.info("Computing the statistics of %d batch norms over %d batches", norms, self._num_iter)
         update_bn_stats(self._model, self._data_loader, self._num_iter)
+        for average in self._averages:
+            if average.started:
+                update_average_stats(average, self._data_loader, self._num_iter)
+
+
+def update_average_stats(average: WeightAverage, data_loader: Iterable[Any], num_iter: int) -> None:
+    """Give an average the batch-norm statistics of its own weights; see :func:`update_bn_stats`.
+
+    The model has its own weights and statistics again afterwards. Every rank must call it.
+    """
+    with average.applied() as model:
+        update_bn_stats(model, data_loader, num_iter)
+        average.read_statistics()
