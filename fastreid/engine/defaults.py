@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -29,7 +30,7 @@ from ..utils import comm
 from ..utils.checkpoint import Checkpointer, write_atomically
 from ..utils.custom_imports import import_custom_modules
 from ..utils.env import set_random_state
-from ..utils.events import CommonMetricPrinter, EventWriter, JSONWriter, TensorboardXWriter
+from ..utils.events import CommonMetricPrinter, CSVWriter, EventWriter, JSONWriter, TensorboardXWriter
 from ..utils.logger import setup_logger
 from ..utils.weights import unwrap_model
 from . import hooks
@@ -230,17 +231,33 @@ class DefaultTrainer(TrainerBase):
 
         return [
             hooks.IterationTimer(),
+            self._build_throughput() if comm.is_main_process() else None,
             build_swa(cfg, self.averages, self.iters_per_epoch, self._build_bn_loader),
             hooks.LRScheduler(self.optimizer, self.scheduler),
             hooks.LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if freeze else None,
             build_ema(cfg, self.averages),
             self._build_precise_bn() if cfg.TEST.PRECISE_BN.ENABLED else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
+            hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD) if comm.is_main_process() else None,
+            self._build_manifest() if comm.is_main_process() and cfg.OUTPUT_DIR else None,
             hooks.BestCheckpointer(self.checkpointer),
             hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD),
-            hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD) if comm.is_main_process() else None,
             hooks.ProgressLine() if comm.is_main_process() else None,
         ]
+
+    def _build_throughput(self) -> HookBase:
+        cfg, device = self.cfg, next(self.model.parameters()).device
+        return hooks.Throughput(cfg.SOLVER.IMS_PER_BATCH, cfg.LOG_PERIOD, device)
+
+    def _build_manifest(self) -> HookBase:
+        cfg = self.cfg
+        return hooks.RunManifest(
+            os.path.join(cfg.OUTPUT_DIR, "run.json"),
+            config=yaml.safe_load(self._meta["config"]),
+            dataset=self._meta["dataset"],
+            results=lambda: self._last_eval_results,
+            seeds=lambda: {"config": cfg.SEED, "sampler": int(getattr(self.sampler, "seed", None) or 0)},
+        )
 
     def _build_precise_bn(self) -> HookBase:
         cfg = self.cfg.clone()
@@ -265,11 +282,12 @@ class DefaultTrainer(TrainerBase):
         return self.build_train_loader(cfg)
 
     def build_writers(self) -> list[EventWriter]:
-        """Return the writers: the log line, ``metrics.json``, and TensorBoard where it is installed."""
+        """Return the writers: log line, ``metrics.json``, ``metrics.csv``, and TensorBoard where it is installed."""
         folder = self.cfg.OUTPUT_DIR
         writers: list[EventWriter] = [CommonMetricPrinter(self.max_iter)]
         if folder:
             writers.append(JSONWriter(os.path.join(folder, "metrics.json")))
+            writers.append(CSVWriter(os.path.join(folder, "metrics.csv")))
             if importlib.util.find_spec("tensorboard") is not None:
                 writers.append(TensorboardXWriter(folder))
         return writers

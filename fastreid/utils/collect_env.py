@@ -13,7 +13,13 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-__all__ = ["collect_env_info", "collect_torch_env", "detect_compute_compatibility", "get_env_module"]
+__all__ = [
+    "collect_env",
+    "collect_env_info",
+    "collect_torch_env",
+    "detect_compute_compatibility",
+    "get_env_module",
+]
 
 _ENV_MODULE = "FASTREID_ENV_MODULE"
 # What the library uses, the required ones first.
@@ -34,8 +40,12 @@ _DISTRIBUTIONS = (
 
 def collect_env_info() -> str:
     """Return the report as text: a table, and the build settings of torch."""
-    rows = [*_software(), *_hardware(), *_environment()]
-    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n{collect_torch_env()}"
+    return f"{tabulate(collect_env().items(), tablefmt='plain', disable_numparse=True)}\n{collect_torch_env()}"
+
+
+def collect_env() -> dict[str, str]:
+    """Return the table of the report: versions, devices and settings by name."""
+    return dict([*_software(), *_hardware(), *_environment()])
 
 
 def collect_torch_env() -> str:

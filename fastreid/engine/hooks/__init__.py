@@ -1,10 +1,11 @@
 """What happens around the iterations of training: one hook, one file.
 
-The order in which ``DefaultTrainer`` registers them, and why: ``IterationTimer`` first, so that it times the
-step alone; ``SWA``, which holds the rate up, before ``LRScheduler``, which records it; ``LayerFreeze``; ``EMA``
-before what reads the average; ``PreciseBN`` before what evaluates and stores the model; ``EvalHook``
-before ``BestCheckpointer`` and ``PeriodicCheckpointer``, which store its numbers; ``PeriodicWriter`` and
-``ProgressLine`` last, because they report what the others recorded.
+The order in which ``DefaultTrainer`` registers them, and why: ``IterationTimer`` and ``Throughput`` first, so that they
+time the step alone; ``SWA``, which holds the rate up, before ``LRScheduler``, which records it; ``LayerFreeze``;
+``EMA`` before what reads the average; ``PreciseBN`` before what evaluates and stores the model; ``EvalHook`` before
+those that keep its numbers; ``PeriodicWriter`` and ``RunManifest`` before ``BestCheckpointer`` and
+``PeriodicCheckpointer``, so that a run killed between them does its last iterations again instead of going on behind
+numbers that were never written; ``ProgressLine`` last.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from .ema import EMA
 from .eval import EvalHook
 from .freeze import LayerFreeze
 from .lr import LRScheduler
+from .manifest import RunManifest
 from .precise_bn import PreciseBN
 from .profiler import AutogradProfiler
 from .progress_line import ProgressLine
 from .swa import SWA
+from .throughput import Throughput
 from .timer import IterationTimer
 from .writer import PeriodicWriter
 
@@ -38,6 +41,8 @@ __all__ = [
     "PeriodicWriter",
     "PreciseBN",
     "ProgressLine",
+    "RunManifest",
+    "Throughput",
     "flatten_results_dict",
     "get_bn_modules",
 ]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastreid.utils import memory
+from fastreid.utils.memory import resident_mib
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="only Linux tells what is resident now")
+def test_memory_that_is_used_is_counted_and_given_back():
+    before = resident_mib()
+    array = np.ones(64 * 2**20, dtype=np.uint8)
+    during = resident_mib()
+    assert array.sum() == 64 * 2**20
+    del array
+    assert during - before == pytest.approx(64, abs=8)
+    assert resident_mib() - before < 32
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells nothing")
+def test_other_systems_tell_their_peak_and_windows_nothing(monkeypatch):
+    now = resident_mib()
+    monkeypatch.setattr(memory, "_STATM", Path("/no/such/file"))
+    assert resident_mib() >= now * 0.9
+    real_import = builtins.__import__
+
+    def without_resource(name, *args, **kwargs):
+        if name == "resource":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_resource)
+    assert resident_mib() is None
