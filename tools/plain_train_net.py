@@ -43,6 +43,8 @@ def do_test(cfg: CfgNode, model: nn.Module) -> dict[str, dict[str, float]]:
 
 def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
     """Train to the end, saving and evaluating on the way."""
+    if cfg.SOLVER.ACCUM_STEPS != 1:
+        raise ValueError("this plain loop accumulates no gradients: set SOLVER.ACCUM_STEPS 1, or use train_net.py")
     loader = build_reid_train_loader(cfg)
     cfg.MODEL.HEADS.NUM_CLASSES = cfg.MODEL.HEADS.NUM_CLASSES or loader.dataset.num_classes
     model = build_model(cfg).train()

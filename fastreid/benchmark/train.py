@@ -107,7 +107,7 @@ class _RandomBatches:
     batch_sampler = None
 
     def __init__(self, cfg: CfgNode, count: int) -> None:
-        batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+        batch, instances = cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUM_STEPS, cfg.DATALOADER.NUM_INSTANCE
         self.dataset = _Length(count)
         self._batch = {
             "images": torch.randint(256, (batch, 3, *cfg.INPUT.SIZE_TRAIN), dtype=torch.uint8),

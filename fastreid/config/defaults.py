@@ -32,6 +32,9 @@ _C.MODEL.DEVICE = "auto"
 # Keep images and feature maps in memory pixel by pixel, not channel by channel: same numbers, faster convolutions on
 # most CPUs and on CUDA in half precision.
 _C.MODEL.CHANNELS_LAST = False
+# Compile the parts of the model (backbone, head ...) with torch.compile for training, not for evaluation: faster steps
+# after minutes of compiling; equal results up to rounding. Needs a C++ compiler (CPU) or Triton (CUDA).
+_C.MODEL.COMPILE = False
 # A name of META_ARCH_REGISTRY.
 _C.MODEL.META_ARCHITECTURE = "Baseline"
 # Top-level parts of the model (whole names, regular expressions) that stand still for SOLVER.FREEZE_ITERS.
@@ -232,6 +235,10 @@ _C.SOLVER.AMP.DTYPE = "auto"
 # The name of any optimizer of torch.optim, or Lamb; OPT_ARGS: more arguments of it, e.g. betas: [0.9, 0.95].
 _C.SOLVER.OPT = "Adam"
 _C.SOLVER.OPT_ARGS = CN(new_allowed=True)
+# How the optimizer computes: fused (one kernel for an update; few optimizers and devices) | foreach (one kernel for an
+# operation on many parameters; more memory) | single (one parameter after another) | auto: as torch chooses, but fused,
+# where that can be, in float16 on CUDA, since the other two make the CPU wait there at each iteration.
+_C.SOLVER.OPT_IMPL = "auto"
 _C.SOLVER.MAX_EPOCH = 120
 _C.SOLVER.BASE_LR = 3e-4
 # Learning-rate factors of the parameters of the head (of each, where there are several), and of biases.
@@ -263,6 +270,14 @@ _C.SOLVER.FREEZE_ITERS = 0
 _C.SOLVER.CHECKPOINT_PERIOD = 20
 # Images of one iteration, over all processes.
 _C.SOLVER.IMS_PER_BATCH = 64
+# Micro-batches that one iteration's images are split into, >= 1, to need less memory: the gradients are added up before
+# the optimizer steps. Samplers, triplet mining and batch norm see a micro-batch, of IMS_PER_BATCH / ACCUM_STEPS images
+# over all processes.
+_C.SOLVER.ACCUM_STEPS = 1
+# Iterations of a run whose loss (or, without a gradient scaler, gradient) is infinite or NaN that are left out, >= 0;
+# one more is an error, as the first one is with 0. The weights, batch-norm statistics and optimizer stay as they were,
+# iterations and schedules go on. Above 0 each iteration waits for the device once and copies the model's buffers.
+_C.SOLVER.SKIP_NONFINITE = 0
 # Clip gradients. TYPE: norm (each parameter's NORM_TYPE-norm at most CLIP_VALUE) | full_norm (that of all parameters
 # together) | value (numbers within +-CLIP_VALUE).
 _C.SOLVER.CLIP_GRADIENTS = CN({"ENABLED": False})

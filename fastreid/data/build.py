@@ -40,6 +40,7 @@ def _train_loader_from_config(
     num_workers: int | None = None,
     **dataset_options: Any,
 ) -> dict[str, Any]:
+    _check_micro_batches(cfg)
     sets = None  # name and size of each, where they are known
     if train_set is None:
         logger.info("Prepare training set")
@@ -48,12 +49,10 @@ def _train_loader_from_config(
         train_set = CommDataset(items, build_transforms(cfg) if transforms is None else transforms, relabel=True)
     else:
         _warn_of_unused("train_set", transforms, dataset_options)
-    if sampler is None and cfg.DATASETS.SHARES:
-        sampler = build_mixed_sampler(cfg, train_set, sets)
     return {
         "train_set": train_set,
-        "sampler": build_train_sampler(cfg, train_set) if sampler is None else sampler,
-        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        "sampler": _sampler_of_micro_batches(cfg, train_set, sets) if sampler is None else sampler,
+        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUM_STEPS,
         "num_workers": cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
         "pin_memory": _wants_pinned_memory(cfg),
     }
@@ -71,10 +70,10 @@ def build_reid_train_loader(
     """Build the loader of training batches: endless, shuffled, every batch full, on the CPU.
 
     ``build_reid_train_loader(cfg)`` reads ``DATASETS``, ``INPUT``, ``DATALOADER``, ``SOLVER.IMS_PER_BATCH`` and
-    ``SEED``; with ``train_set``, ``transforms``, ``sampler`` or ``num_workers`` it takes those instead, and passes
-    other keywords to the data sets. Batches are dicts: ``images`` uint8 ``(N, 3, H, W)`` RGB, ``targets`` and
-    ``camids`` int64 ``(N,)``, ``img_paths`` list of str, with ``N`` this process's part of the global batch. Making an
-    iterator leaves the global random streams as they are.
+    ``SEED``; with ``SOLVER.ACCUM_STEPS`` its batches are the micro-batches. With ``train_set``, ``transforms``,
+    ``sampler`` or ``num_workers`` it takes those instead, and passes other keywords to the data sets. Batches are
+    dicts: ``images`` uint8 ``(N, 3, H, W)`` RGB, ``targets`` and ``camids`` int64 ``(N,)``, ``img_paths`` list of str,
+    with ``N`` this process's part of the global batch. Making an iterator leaves the global random streams as they are.
 
     Args:
         train_set: the items, usually a ``CommDataset``.
@@ -234,6 +233,39 @@ def _warn_of_unused(given: str, transforms: Callable | None, dataset_options: di
         logger.warning(
             "%s is given, so %s not used; give them to the data set itself", given, ", ".join(unused) + " are"
         )
+
+
+def _check_micro_batches(cfg: CfgNode) -> None:
+    total, steps, world = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUM_STEPS, comm.get_world_size()
+    if steps < 1:
+        raise ValueError(f"SOLVER.ACCUM_STEPS must be at least 1 (no accumulation), got {steps}")
+    if steps > 1 and (total < 1 or total % (steps * world)):
+        unit = steps * world
+        nearest = " or ".join(str(size) for size in (total // unit * unit, (total // unit + 1) * unit) if size > 0)
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {total} images, which SOLVER.ACCUM_STEPS {steps} micro-batches on {world} "
+            f"process(es) cannot share equally; use IMS_PER_BATCH {nearest}, or other ACCUM_STEPS"
+        )
+
+
+def _sampler_of_micro_batches(cfg: CfgNode, train_set: Dataset, sets: list[tuple[str, int]] | None) -> Sampler:
+    """Build the sampler; with ``SOLVER.ACCUM_STEPS`` it is told the size of a micro-batch as ``IMS_PER_BATCH``."""
+    total, steps = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUM_STEPS
+    if steps > 1:
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.SOLVER.IMS_PER_BATCH = total // steps
+    try:
+        if cfg.DATASETS.SHARES:
+            return build_mixed_sampler(cfg, train_set, sets)
+        return build_train_sampler(cfg, train_set)
+    except ValueError as error:
+        if steps == 1:
+            raise
+        raise ValueError(
+            f"SOLVER.ACCUM_STEPS {steps} makes micro-batches of {total // steps} of the SOLVER.IMS_PER_BATCH {total} "
+            f"images, and such a micro-batch is what IMS_PER_BATCH means in the following: {error}"
+        ) from error
 
 
 def _check_batch_fits(num_images: int, total_batch_size: int, what: str) -> None:

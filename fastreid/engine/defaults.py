@@ -37,6 +37,7 @@ from . import hooks
 from .amp import resolve_amp_dtype
 from .averaging import build_averages, build_ema, build_swa, evaluate_beside
 from .checkpoint_state import checkpoint_meta
+from .compile import compile_parts, uncompiled
 from .inference import inference_model
 from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
@@ -87,6 +88,8 @@ class DefaultTrainer(TrainerBase):
         model = self.build_model(cfg)
         optimizer, param_wrapper = self.build_optimizer(cfg, model)
         self._trainer = _build_inner_trainer(cfg, model, loader, optimizer, param_wrapper)
+        self._trainer.last_checkpoint = self._last_checkpoint
+        self._saved_iter: int | None = None  # of the last checkpoint of the run
 
         self.cfg = cfg
         self.iters_per_epoch = len(loader.dataset) // cfg.SOLVER.IMS_PER_BATCH
@@ -118,6 +121,8 @@ class DefaultTrainer(TrainerBase):
         self._random_state: dict[str, Any] | None = None
         self._last_eval_results: dict[str, Any] = {}
         self.register_hooks(self.build_hooks())
+        if cfg.MODEL.COMPILE:
+            compile_parts(unwrap_model(self.model))
 
     # -- what the loop works on ------------------------------------------------------------------
 
@@ -145,6 +150,11 @@ class DefaultTrainer(TrainerBase):
         """Train on one batch."""
         self._trainer.iter = self.iter
         self._trainer.run_step()
+
+    def after_epoch(self) -> None:
+        """Check that the loss is finite before the hooks evaluate and save the model, then call them."""
+        self._trainer.check_finite()
+        super().after_epoch()
 
     def train(self) -> dict[str, Any]:
         """Train to the end.
@@ -193,6 +203,7 @@ class DefaultTrainer(TrainerBase):
         else:
             continue_from_v1(self, checkpoint, path)
         self.start_epoch = self.start_iter // self.iters_per_epoch
+        self._saved_iter = self.start_iter - 1
         logger.info("Resuming from %s at iteration %d, epoch %d", path, self.start_iter, self.start_epoch)
 
     def checkpoint_state(self, metric: float | None = None) -> dict[str, Any]:
@@ -200,8 +211,38 @@ class DefaultTrainer(TrainerBase):
 
         Args:
             metric: of the evaluation after this epoch; ``None``: there was none.
+
+        Raises:
+            FloatingPointError: if the loss or the weights are not finite: nobody shall go on from there.
         """
-        return {**run_state(self, metric), "meta": self._meta}
+        self._trainer.check_finite()
+        self._trainer.check_weights()
+        state = {**run_state(self, metric), "meta": self._meta}
+        self._saved_iter = self.iter
+        return state
+
+    def _last_checkpoint(self) -> str:
+        """Return the path and the iteration of the last checkpoint of this run, ``""`` if there is none."""
+        path = self.checkpointer.get_checkpoint_file() if self.cfg.OUTPUT_DIR and self._saved_iter is not None else ""
+        return path and f"{path} (iteration {self._saved_iter})"
+
+    @property
+    def skipped_steps(self) -> int:
+        """The iterations of the run that were left out so far, see ``SOLVER.SKIP_NONFINITE``."""
+        return self._trainer.skipped_steps
+
+    @skipped_steps.setter
+    def skipped_steps(self, count: int) -> None:
+        self._trainer.skipped_steps = count
+
+    @property
+    def frozen(self) -> frozenset[nn.Parameter]:
+        """The parameters that stand still for the time being."""
+        return self._trainer.frozen
+
+    @frozen.setter
+    def frozen(self, parameters: frozenset[nn.Parameter]) -> None:
+        self._trainer.frozen = parameters
 
     def stateful_hooks(self) -> dict[str, Any]:
         """Return the hooks that are stored in checkpoints, by name."""
@@ -226,7 +267,8 @@ class DefaultTrainer(TrainerBase):
         freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
 
         def evaluate() -> dict[str, Any]:
-            self._last_eval_results = evaluate_beside(self.test, self.cfg, self.model, self.averages)
+            with uncompiled(self.model):
+                self._last_eval_results = evaluate_beside(self.test, self.cfg, self.model, self.averages)
             return self._last_eval_results
 
         return [
@@ -384,8 +426,13 @@ def _build_inner_trainer(
 ) -> SimpleTrainer:
     device = next(model.parameters()).device
     model = data_parallel(model)
+    options = {
+        "accum_steps": cfg.SOLVER.ACCUM_STEPS,
+        "check_period": cfg.LOG_PERIOD,
+        "skip_nonfinite": cfg.SOLVER.SKIP_NONFINITE,
+    }
     dtype = resolve_amp_dtype(cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE, device)
     if dtype is None:
-        return SimpleTrainer(model, loader, optimizer, param_wrapper)
+        return SimpleTrainer(model, loader, optimizer, param_wrapper, **options)
     logger.info("Training in %s where autocast allows it, in float32 elsewhere", str(dtype).removeprefix("torch."))
-    return AMPTrainer(model, loader, optimizer, param_wrapper, dtype=dtype)
+    return AMPTrainer(model, loader, optimizer, param_wrapper, dtype=dtype, **options)

@@ -27,7 +27,7 @@ def run_state(trainer: DefaultTrainer, metric: float | None) -> dict[str, Any]:
     Returns:
         ``epoch`` (0-based, the last finished one), ``iteration`` (likewise), ``iters_per_epoch``, ``metric`` (-1:
         none), ``random_state`` (one per rank), ``sampler`` (seed and position in the global stream),
-        ``hooks``.
+        ``skipped_steps`` (of ``SOLVER.SKIP_NONFINITE``), ``hooks``.
     """
     finished = trainer.iter + 1
     return {
@@ -40,6 +40,7 @@ def run_state(trainer: DefaultTrainer, metric: float | None) -> dict[str, Any]:
             "seed": int(getattr(trainer.sampler, "seed", None) or 0),
             "position": finished * trainer.cfg.SOLVER.IMS_PER_BATCH,
         },
+        "skipped_steps": trainer.skipped_steps,
         "hooks": {name: hook.state_dict() for name, hook in trainer.stateful_hooks().items()},
     }
 
@@ -80,6 +81,7 @@ def restore_run(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) 
     for name, hook in trainer.stateful_hooks().items():
         if name in checkpoint["hooks"]:
             hook.load_state_dict(checkpoint["hooks"][name])
+    trainer.skipped_steps = checkpoint.get("skipped_steps", 0)
     trainer.start_iter = checkpoint["iteration"] + 1
     _move_sampler(trainer, seed=checkpoint["sampler"]["seed"])
     states = checkpoint["random_state"]

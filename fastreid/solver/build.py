@@ -15,6 +15,7 @@ from ..utils.registry import Registry
 from .arguments import call_with_arguments
 from .freeze import maybe_add_freeze_layer
 from .gradient_clipping import GradientClipType, maybe_add_gradient_clipping
+from .implementation import implementation_arguments, implementation_of
 from .lr_scheduler import LR_SCHEDULER_REGISTRY, WarmupLR
 from .param_groups import get_default_optimizer_params, merge_param_groups
 from .torch_schedules import UNSUITED_SCHEDULES
@@ -95,12 +96,26 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, contiguous: bool = True) -> 
     own = {argument: solver[key] for argument, key in _ARGUMENTS.get(solver.OPT, {}).items()}
     if "weight_decay" in inspect.signature(optimizer_class).parameters:
         own["weight_decay"] = solver.WEIGHT_DECAY
-    optimizer = call_with_arguments(
-        "SOLVER.OPT_ARGS", solver.OPT_ARGS, optimizer_class, groups, lr=solver.BASE_LR, **own
-    )
+    device = groups[0]["params"][0].device
+    own |= implementation_arguments(cfg, optimizer_class, device)
+    optimizer = _construct(solver, optimizer_class, groups, own)
+    logger.info("Optimizer %s on %s: %s", type(optimizer).__name__, device.type, implementation_of(optimizer, device))
     if "weight_decay" not in optimizer.defaults and any(group["weight_decay"] for group in groups):
         logger.warning("SOLVER.OPT %s knows no weight decay; SOLVER.WEIGHT_DECAY* have no effect", solver.OPT)
     return optimizer, None
+
+
+def _construct(
+    solver: CfgNode, optimizer_class: type[Optimizer], groups: list[dict[str, Any]], own: dict[str, Any]
+) -> Optimizer:
+    try:
+        return call_with_arguments(
+            "SOLVER.OPT_ARGS", solver.OPT_ARGS, optimizer_class, groups, lr=solver.BASE_LR, **own
+        )
+    except ValueError as error:
+        if solver.OPT_IMPL == "auto":
+            raise
+        raise ValueError(f"with SOLVER.OPT_IMPL {solver.OPT_IMPL} (auto always works): {error}") from error
 
 
 def _check_rates(solver: CfgNode) -> None:

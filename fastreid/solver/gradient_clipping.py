@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
@@ -60,7 +61,21 @@ def _clipper(clip_type: str, limit: float, norm_type: float) -> Callable[[list[T
             raise ValueError(f"SOLVER.CLIP_GRADIENTS.{key} must be > 0, got {value}")
     clippers = {  # a parameter without a gradient is left out by torch
         GradientClipType.VALUE: lambda parameters: clip_grad_value_(parameters, limit),
-        GradientClipType.NORM: lambda parameters: [clip_grad_norm_(one, limit, norm_type) for one in parameters],
+        GradientClipType.NORM: lambda parameters: _clip_each_norm(parameters, limit, norm_type),
         GradientClipType.FULL_NORM: lambda parameters: clip_grad_norm_(parameters, limit, norm_type),
     }
     return clippers[GradientClipType(clip_type)]
+
+
+@torch.no_grad()
+def _clip_each_norm(parameters: list[Tensor], limit: float, norm_type: float) -> None:
+    """Do what ``clip_grad_norm_`` does, to each parameter by itself, with kernels for many parameters at a time."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return
+    factors = torch._foreach_norm(gradients, norm_type)
+    torch._foreach_add_(factors, 1e-6)  # as torch does, against a division by 0
+    torch._foreach_reciprocal_(factors)
+    torch._foreach_mul_(factors, limit)
+    torch._foreach_clamp_max_(factors, 1.0)
+    torch._foreach_mul_(gradients, factors)

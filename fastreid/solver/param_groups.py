@@ -58,7 +58,8 @@ def get_default_optimizer_params(
 
     Returns:
         Groups with ``params`` (one parameter), ``name``, ``freeze_status`` (``"freeze"`` or ``"normal"``) and, where
-        they are set, ``lr`` and ``weight_decay``. A parameter with two names is there once, one that needs no gradient
+        they are set, ``lr`` and ``weight_decay``; with a factor other than 1 also ``part``, which says whose it is:
+        ``bias``, ``heads`` or ``heads_bias``. A parameter with two names is there once, one that needs no gradient
         is not there.
 
     Raises:
@@ -81,8 +82,12 @@ def get_default_optimizer_params(
         if own_name == "bias":
             options |= bias_options
         options |= by_name.get(own_name, {})
+        parts = ["bias"] if own_name == "bias" and bias_lr_factor not in (None, 1.0) else []
         if _is_of_a_head(name) and heads_lr_factor not in (None, 1.0):
             options["lr"] *= heads_lr_factor
+            parts.insert(0, "heads")
+        if parts:
+            options["part"] = "_".join(parts)
         status = "freeze" if name in frozen else "normal"
         groups.append({"params": [parameter], "name": name, "freeze_status": status, **options})
     return groups
@@ -111,10 +116,11 @@ def merge_param_groups(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
     """Put parameters with equal options into one group, so that an update takes a few large kernels and not many small.
 
     Args:
-        groups: parameter groups; ``name`` does not count as an option. They are not changed.
+        groups: parameter groups; ``name`` and ``part`` do not count as options. They are not changed.
 
     Returns:
-        New groups in the order in which their first parameters came, with a ``name`` that says their options.
+        New groups in the order in which their first parameters came, with a ``name`` that says their options, and a
+        ``part`` that joins those of its parameters, if they have any.
 
     Example:
         >>> import torch
@@ -125,12 +131,14 @@ def merge_param_groups(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
     """
     merged: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
     for group in groups:
-        options = {key: value for key, value in group.items() if key not in ("params", "name")}
+        options = {key: value for key, value in group.items() if key not in ("params", "name", "part")}
         key = tuple(sorted(options.items()))
         if key not in merged:
             label = ", ".join(f"{option}={_short(value)}" for option, value in key)
             merged[key] = {"params": [], "name": label, **options}
         merged[key]["params"] += group["params"]
+        if "part" in group and group["part"] not in merged[key].get("part", "").split("+"):
+            merged[key]["part"] = "+".join([*filter(None, [merged[key].get("part")]), group["part"]])
     return list(merged.values())
 
 

@@ -22,8 +22,9 @@ SAMPLER_REGISTRY = Registry("SAMPLER")
 """Training samplers, by the name in ``DATALOADER.SAMPLER_TRAIN``.
 
 Called as ``Cls(cfg, dataset=train_set)`` with the ``CommDataset`` to draw from (``@configurable`` with
-``from_config(cls, cfg, *, dataset)``). Yields dataset indices without end, this process's share of each global batch;
-best a ``StreamSampler``, whose ``start`` and ``seed`` make a resumed run exact.
+``from_config(cls, cfg, *, dataset)``). Yields dataset indices without end, this process's share of each global batch
+(with ``SOLVER.ACCUM_STEPS`` of each micro-batch: ``cfg.SOLVER.IMS_PER_BATCH`` is then its size); best a
+``StreamSampler``, whose ``start`` and ``seed`` make a resumed run exact.
 """
 
 

@@ -64,6 +64,7 @@ class LayerFreeze(HookBase):
                 logger.info('Freeze layer group "%s" training for %d iterations', child, self._iters)
             getattr(self._model, child).eval()
         self._frozen = True
+        self.trainer.frozen = frozenset(self._parameters)  # their gradients do not count
 
     def open_all_layer(self) -> None:
         """Put the parts back into training mode."""
@@ -71,6 +72,7 @@ class LayerFreeze(HookBase):
             logger.info('Open layer group "%s" training', child)
             getattr(self._model, child).train()
         self._frozen = False
+        self.trainer.frozen = frozenset()
 
     def _drop_gradients(self) -> None:
         if self._frozen:

@@ -13,7 +13,11 @@ __all__ = ["LRScheduler"]
 
 
 class LRScheduler(HookBase):
-    """Step the schedules and record ``lr``.
+    """Step the schedules and record the rates.
+
+    ``lr`` is the rate of the group that most parameters are in. Where other groups began with other rates, those are
+    ``lr/{part}`` (``lr/heads``, ``lr/bias``, ``lr/heads_bias``; ``lr/group{number}`` for groups without a ``part``),
+    one for each different rate.
 
     Args:
         optimizer: whose learning rates move.
@@ -24,12 +28,13 @@ class LRScheduler(HookBase):
     def __init__(self, optimizer: torch.optim.Optimizer, scheduler: dict[str, Any]) -> None:
         self._optimizer = optimizer
         self._scheduler = scheduler
-        self._shown_group = _most_common_group(optimizer)
+        self._shown = _shown_groups(optimizer)
 
     def before_step(self) -> None:
-        """Record the rate that this iteration uses, of the group that most parameters are in."""
-        rate = self._optimizer.param_groups[self._shown_group]["lr"]
-        self.trainer.storage.put_scalar("lr", rate, smoothing_hint=False)
+        """Record the rates that this iteration uses."""
+        for name, index in self._shown.items():
+            rate = self._optimizer.param_groups[index]["lr"]
+            self.trainer.storage.put_scalar(name, rate, smoothing_hint=False)
 
     def after_step(self) -> None:
         """Warm up."""
@@ -41,10 +46,18 @@ class LRScheduler(HookBase):
         self._scheduler["lr_sched"].step()
 
 
-def _most_common_group(optimizer: torch.optim.Optimizer) -> int:
-    """Return the index of a group with the learning rate that most parameters share."""
+def _shown_groups(optimizer: torch.optim.Optimizer) -> dict[str, int]:
+    """Return the name of each different learning rate, and the index of a group that has it; ``lr`` comes first."""
     counts: Counter[float] = Counter()
-    for group in optimizer.param_groups:
-        counts[group["lr"]] += sum(parameter.numel() for parameter in group["params"])
-    rate = counts.most_common(1)[0][0]
-    return next(index for index, group in enumerate(optimizer.param_groups) if group["lr"] == rate)
+    first: dict[float, int] = {}
+    for index, group in enumerate(optimizer.param_groups):
+        rate = float(group["lr"])
+        first.setdefault(rate, index)
+        counts[rate] += sum(parameter.numel() for parameter in group["params"])
+    (common, _), *others = counts.most_common()
+    shown = {"lr": first[common]}
+    for rate, _ in others:
+        part = optimizer.param_groups[first[rate]].get("part")
+        name = f"lr/{part}" if part and f"lr/{part}" not in shown else f"lr/group{first[rate]}"
+        shown[name] = first[rate]
+    return shown

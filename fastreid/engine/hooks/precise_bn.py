@@ -10,6 +10,7 @@ from torch import nn
 
 from ...layers.precise_bn import get_bn_modules, update_bn_stats
 from ...layers.weight_average import WeightAverage
+from ..compile import uncompiled
 from ..train_loop import HookBase
 
 __all__ = ["PreciseBN", "update_average_stats"]
@@ -59,7 +60,8 @@ class PreciseBN(HookBase):
             logger.warning("No precise batch norm: the model has no batch norm in training mode")
             return
         logger.info("Computing the statistics of %d batch norms over %d batches", norms, self._num_iter)
-        update_bn_stats(self._model, self._data_loader, self._num_iter)
+        with uncompiled(self._model):
+            update_bn_stats(self._model, self._data_loader, self._num_iter)
         for average in self._averages:
             if average.started:
                 update_average_stats(average, self._data_loader, self._num_iter)
@@ -70,6 +72,6 @@ def update_average_stats(average: WeightAverage, data_loader: Iterable[Any], num
 
     The model has its own weights and statistics again afterwards. Every rank must call it.
     """
-    with average.applied() as model:
+    with average.applied() as model, uncompiled(model):
         update_bn_stats(model, data_loader, num_iter)
         average.read_statistics()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...config import CfgNode, configurable
 from ...layers.moving_average import MovingAverage
+from ...utils.events import get_event_storage, has_event_storage
 from ..losses.feature_distillation import FEATURE_DISTILLATION_REGISTRY
 from ..losses.js_divergence import js_divergence
 from .baseline import Baseline
@@ -31,7 +32,8 @@ class Distiller(Baseline):
     in the first training step, so that a student can be evaluated and shipped without them.
 
     With ``ema_momentum`` the first teacher is a moving average of the student itself, batch-norm statistics included.
-    It moves in each training step, after the student's forward pass and before its own; a checkpoint of a run holds it
+    It moves in each iteration (of several micro-batches, in the first one), after the student's forward pass and before
+    its own; a checkpoint of a run holds it
     apart from the weights, see :meth:`checkpointables`.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
@@ -111,7 +113,7 @@ class Distiller(Baseline):
         s_outputs = {**self.heads(features, targets), "maps": maps}
         t_outputs = []
         with torch.no_grad():
-            if self.ema is not None:
+            if self.ema is not None and self._is_new_iteration():
                 self.ema.update(self)
             for teacher in teachers:
                 maps, features = self._look(teacher.backbone, teacher.preprocess_image(batched_inputs))
@@ -151,6 +153,11 @@ class Distiller(Baseline):
         if fresh and not fresh.keys() & state_dict.keys():
             logger.info("The feature loss of the distillation starts anew: the weights have none")
             state_dict.update(fresh)
+
+    @staticmethod
+    def _is_new_iteration() -> bool:
+        """Tell whether this is the first forward pass of an iteration; without a trainer each one is."""
+        return not has_event_storage() or get_event_storage().micro_batch == 0
 
     def _look(self, backbone: nn.Module, images: Tensor) -> tuple[Any, Tensor]:
         """Return what the feature loss compares, if there is one, and the feature map."""

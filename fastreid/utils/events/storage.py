@@ -43,6 +43,7 @@ class EventStorage:
         start_iter: as given: what writers kept of this iteration and later ones belongs to a run that was given up.
         iter: the current iteration, 0-based; the loop advances it with :meth:`step`.
         epoch: the current epoch, 0-based; the loop sets it.
+        micro_batch: the current part of the iteration, 0-based, where gradients are accumulated; the loop sets it.
 
     Example:
         >>> with EventStorage() as storage:
@@ -55,6 +56,7 @@ class EventStorage:
     def __init__(self, start_iter: int = 0) -> None:
         self.start_iter = self.iter = start_iter
         self.epoch = 0
+        self.micro_batch = 0
         self._prefix = ""
         self._histories: dict[str, HistoryBuffer] = {}
         self._written_at: dict[str, int] = {}  # name -> iteration of its newest value
