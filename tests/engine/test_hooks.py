@@ -88,6 +88,39 @@ def test_lr_is_stepped_per_epoch_and_warmed_up_per_iteration():
     assert rates == [(1.0, iteration) for iteration in range(9)]
 
 
+def test_rates_that_differ_are_recorded_by_their_part():
+    def weight(*size):
+        return {"params": [nn.Parameter(torch.zeros(size))]}
+
+    trainer = Toy()
+    trainer.optimizer = torch.optim.SGD(
+        [
+            {**weight(9), "lr": 0.1},
+            {**weight(2), "lr": 1.0, "part": "heads"},
+            {**weight(1), "lr": 0.1, "weight_decay": 0.5},
+            {**weight(1), "lr": 0.2, "part": "bias"},
+            {**weight(1), "lr": 3.0},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.ExponentialLR(trainer.optimizer, 0.5)
+    seen = []
+    look = hooks.CallbackHook(
+        after_step=lambda t: seen.append({n: v for n, (v, _) in t.storage.latest().items() if n.startswith("lr")})
+    )
+    trainer.run_step = lambda: trainer.optimizer.step()
+    run([hooks.LRScheduler(trainer.optimizer, {"lr_sched": schedule}), look], epochs=2, trainer=trainer)
+    assert seen[0] == {"lr": 0.1, "lr/heads": 1.0, "lr/bias": 0.2, "lr/group4": 3.0}
+    assert seen[-1] == {"lr": 0.05, "lr/heads": 0.5, "lr/bias": 0.1, "lr/group4": 1.5}
+
+
+def test_freeze_takes_its_parameters_out_of_the_gradient_norm():
+    trainer, frozen = Toy(), []
+    own = set(trainer.model["backbone"].parameters())
+    look = hooks.CallbackHook(after_step=lambda t: frozen.append(set(t.frozen)))
+    run([hooks.LayerFreeze(trainer.model, ["backbone"], 2), look], epochs=1, trainer=trainer)
+    assert frozen == [own, own, set()]
+
+
 def test_freeze_holds_weights_and_statistics_still_and_then_opens():
     trainer = Toy()
     frozen, heads = trainer.model["backbone"], trainer.model["heads"]

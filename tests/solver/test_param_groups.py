@@ -118,3 +118,18 @@ def test_merging_keeps_every_parameter_and_its_options():
 
 def test_merging_nothing():
     assert merge_param_groups([]) == []
+
+
+def test_parts_tell_whose_rate_is_another():
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "heads": nn.Linear(2, 2)})
+    options = {"base_lr": 0.1, "bias_lr_factor": 2.0, "heads_lr_factor": 2.0}
+    groups = get_default_optimizer_params(model, **options)
+    parts = {group["name"]: group.get("part") for group in groups}
+    assert parts == {
+        "backbone.weight": None, "backbone.bias": "bias", "heads.weight": "heads", "heads.bias": "heads_bias"
+    }  # fmt: skip
+    merged = merge_param_groups(groups)
+    assert [(group["lr"], group.get("part")) for group in merged] == [
+        (0.1, None), (0.2, "bias+heads"), (0.4, "heads_bias")
+    ]  # fmt: skip
+    assert all("part" not in group for group in get_default_optimizer_params(model, base_lr=0.1))
