@@ -40,9 +40,10 @@ def compile_parts(model: nn.Module, *, backend: str = "inductor") -> list[str]:
         # A trial: torch.compile itself does nothing before the first call, which would be in the first iteration.
         torch.compile(_trial, backend=backend)(torch.ones(8, device=parameter.device))
     except Exception as error:  # each backend and each missing tool raises its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RuntimeError(
             f"MODEL.COMPILE is True, but torch.compile does not work on this machine for {parameter.device.type} "
-            f"({str(error).strip().splitlines()[0]}); install a C++ compiler (for the CPU) or Triton (for CUDA), or "
+            f"({reason}); install a C++ compiler (for the CPU) or Triton (for CUDA), or "
             "set MODEL.COMPILE False"
         ) from error
     containers = (nn.ModuleDict, nn.ModuleList)

@@ -92,8 +92,14 @@ class Undo:
 
     def __init__(self, model: nn.Module) -> None:
         model = unwrap_model(model)
-        self._buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-        self._states = [(thing, _copied(thing.state_dict())) for thing in _checkpointables(model)]
+        self._buffers: list[tuple[Tensor, Tensor]] = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        self._states: list[tuple[Any, dict[str, Any]]] = []
+        for thing in getattr(model, "checkpointables", dict)().values():
+            state = thing.state_dict()
+            if not state and isinstance(getattr(thing, "model", None), nn.Module):  # an average that has not begun
+                self._buffers += [(value, value.clone()) for value in thing.model.state_dict().values()]
+            copied = {key: value.clone() if isinstance(value, Tensor) else value for key, value in state.items()}
+            self._states.append((thing, copied))
 
     @torch.no_grad()
     def __call__(self) -> None:
@@ -102,11 +108,3 @@ class Undo:
             buffer.copy_(before)
         for thing, state in self._states:
             thing.load_state_dict(state)
-
-
-def _checkpointables(model: nn.Module) -> list[Any]:
-    return list(getattr(model, "checkpointables", dict)().values())
-
-
-def _copied(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: value.clone() if isinstance(value, Tensor) else value for key, value in state.items()}

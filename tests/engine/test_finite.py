@@ -134,7 +134,8 @@ def test_one_bad_iteration_too_many_is_the_error():
     assert model.weight.isfinite().all()
 
 
-def test_what_a_model_stores_beside_its_weights_is_put_back_too():
+@pytest.mark.parametrize("values", [(1, float("nan"), 1), (float("nan"), 1, 1)])
+def test_what_a_model_stores_beside_its_weights_is_put_back_too(values):
     class Teaching(Model):
         def __init__(self):
             super().__init__()
@@ -149,7 +150,8 @@ def test_what_a_model_stores_beside_its_weights_is_put_back_too():
             return losses
 
     model = Teaching()
-    run(SimpleTrainer(model, batches(1, float("nan"), 1), sgd(model), skip_nonfinite=1), 3)
+    run(SimpleTrainer(model, batches(*values), sgd(model), skip_nonfinite=1), 3)
+    assert model.average.state_dict()
     assert all(value.isfinite().all() for value in model.average.state_dict().values())
 
 
