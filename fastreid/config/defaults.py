@@ -103,6 +103,9 @@ _C.MODEL.HEADS.SCALE = 1
 _C.MODEL.LOSSES = CN()
 # Names of LOSS_REGISTRY.
 _C.MODEL.LOSSES.NAME = ("CrossEntropyLoss",)
+# The losses over pairs (TripletLoss, CircleLoss, Cosface) compare each image with those of all processes, not only with
+# those of its own; the gradient is then that of one process on the whole batch.
+_C.MODEL.LOSSES.CROSS_RANK = False
 # Cross-entropy. EPSILON: label smoothing in [0, 1), or -1: adaptive, ALPHA times the predicted probability.
 _C.MODEL.LOSSES.CE = CN()
 _C.MODEL.LOSSES.CE.EPSILON = 0.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from ...config import CfgNode
 from ...utils.registry import Registry
 
 __all__ = ["LOSS_REGISTRY", "build_losses", "loss_arguments", "losses_from_arguments"]
+
+logger = logging.getLogger(__name__)
 
 LOSS_REGISTRY = Registry("LOSS")
 """``nn.Module`` classes, built as ``Cls(cfg)`` and called as ``loss(outputs, targets)``.
@@ -45,6 +48,10 @@ def loss_arguments(cfg: CfgNode) -> dict[str, Any]:
         from_config = getattr(loss_class, "from_config", None)
         # A class without from_config takes the config itself.
         arguments[_arguments_key(name)] = {"cfg": cfg} if from_config is None else from_config(cfg)
+    if cfg.MODEL.LOSSES.CROSS_RANK and not any(
+        {"cfg", "cross_rank"} & set(arguments[_arguments_key(n)]) for n in names
+    ):
+        logger.warning("MODEL.LOSSES.CROSS_RANK is True, but none of %s compares images with one another", names)
     return arguments
 
 

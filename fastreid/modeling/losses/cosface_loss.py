@@ -6,12 +6,15 @@ from torch import Tensor, nn
 
 from ...config import CfgNode, configurable
 from .build import LOSS_REGISTRY
+from .cross_rank import CandidatePool, Candidates
 from .pairwise import unified_pair_loss
 
 __all__ = ["Cosface", "pairwise_cosface"]
 
 
-def pairwise_cosface(embedding: Tensor, targets: Tensor, margin: float, gamma: float) -> Tensor:
+def pairwise_cosface(
+    embedding: Tensor, targets: Tensor, margin: float, gamma: float, *, candidates: Candidates | None = None
+) -> Tensor:
     """Ask that the cosine of each positive exceed that of each negative by a margin.
 
     :func:`~fastreid.modeling.losses.pairwise.unified_pair_loss` with ``l_p = -gamma s`` and ``l_n = gamma (s + m)`` for
@@ -21,10 +24,11 @@ def pairwise_cosface(embedding: Tensor, targets: Tensor, margin: float, gamma: f
     over pairs in place of classes: Sun et al., arXiv:2002.10857.
 
     Args:
-        embedding: ``(N, D)`` float, N > 0.
+        embedding: ``(N, D)`` float, N > 0; the anchors.
         targets: ``(N,)`` int64 identity labels.
         margin: m, in cosine similarity.
         gamma: scale of the logits, > 0.
+        candidates: M images to compare the anchors with, those among them; ``None``: the anchors.
 
     Returns:
         Scalar, float32 or wider.
@@ -34,7 +38,9 @@ def pairwise_cosface(embedding: Tensor, targets: Tensor, margin: float, gamma: f
     """
     if gamma <= 0:
         raise ValueError(f"MODEL.LOSSES.COSFACE.GAMMA must be positive, got {gamma}")
-    return unified_pair_loss(embedding, targets, lambda cosines: (-gamma * cosines, gamma * (cosines + margin)))
+    return unified_pair_loss(
+        embedding, targets, lambda cosines: (-gamma * cosines, gamma * (cosines + margin)), candidates
+    )
 
 
 @LOSS_REGISTRY.register()
@@ -45,28 +51,37 @@ class Cosface(nn.Module):
         margin: in cosine similarity.
         gamma: scale of the logits, > 0.
         scale: weight in the total loss.
+        cross_rank: compare with the images of all ranks, not only with those of this one.
     """
 
     arguments_key = "cosface"
     reads = "features"
 
     @configurable
-    def __init__(self, *, margin: float = 0.25, gamma: float = 128, scale: float = 1.0) -> None:
+    def __init__(
+        self, *, margin: float = 0.25, gamma: float = 128, scale: float = 1.0, cross_rank: bool = False
+    ) -> None:
         super().__init__()
         self.margin = margin
         self.gamma = gamma
         self.scale = scale
+        self.candidates = CandidatePool(cross_rank=cross_rank)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Read ``MODEL.LOSSES.COSFACE``."""
+        """Read ``MODEL.LOSSES.COSFACE`` and ``MODEL.LOSSES.CROSS_RANK``."""
         node = cfg.MODEL.LOSSES.COSFACE
-        return {"margin": node.MARGIN, "gamma": node.GAMMA, "scale": node.SCALE}
+        cross_rank = cfg.MODEL.LOSSES.CROSS_RANK
+        return {"margin": node.MARGIN, "gamma": node.GAMMA, "scale": node.SCALE, "cross_rank": cross_rank}
 
     def forward(self, outputs: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor]:
         """Return ``{"loss_cosface": scalar}`` for ``outputs["features"]`` ``(N, D)`` and ``targets`` ``(N,)``."""
-        return {"loss_cosface": pairwise_cosface(outputs["features"], targets, self.margin, self.gamma) * self.scale}
+        features = outputs["features"]
+        candidates = self.candidates(features, targets)
+        loss = pairwise_cosface(features, targets, self.margin, self.gamma, candidates=candidates)
+        return {"loss_cosface": loss * self.scale}
 
     def extra_repr(self) -> str:
         """Describe the loss where the model is printed."""
-        return f"margin={self.margin}, gamma={self.gamma}, scale={self.scale}"
+        form = f"margin={self.margin}, gamma={self.gamma}, scale={self.scale}"
+        return f"{form}, cross_rank={self.candidates.cross_rank}"

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...layers.distance import cosine_similarity
+from .cross_rank import Candidates
 
 __all__ = ["pair_loss", "unified_pair_loss"]
 
@@ -33,7 +34,12 @@ def pair_loss(positive: Tensor, negative: Tensor, is_positive: Tensor, is_negati
     return F.softplus(positive + negative).mean()
 
 
-def unified_pair_loss(embedding: Tensor, targets: Tensor, logits: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+def unified_pair_loss(
+    embedding: Tensor,
+    targets: Tensor,
+    logits: Callable[[Tensor], tuple[Tensor, Tensor]],
+    candidates: Candidates | None = None,
+) -> Tensor:
     """Ask of each image that all its positives be more similar than all its negatives.
 
     The mean over the anchors of ``log(1 + sum_p exp(l_p) sum_n exp(l_n))``, p over the other images of the anchor's
@@ -44,9 +50,10 @@ def unified_pair_loss(embedding: Tensor, targets: Tensor, logits: Callable[[Tens
     arXiv:2002.10857, equation 1.
 
     Args:
-        embedding: ``(N, D)`` float, N > 0; the images of this rank only are compared.
+        embedding: ``(N, D)`` float, N > 0; the anchors.
         targets: ``(N,)`` int64 identity labels.
-        logits: maps the cosines ``(N, N)`` to ``l_p`` and ``l_n``, ``(N, N)`` each.
+        logits: maps the cosines ``(N, M)`` to ``l_p`` and ``l_n``, ``(N, M)`` each.
+        candidates: M images to compare the anchors with, those among them; ``None``: the anchors.
 
     Returns:
         Scalar, float32 or wider.
@@ -59,7 +66,7 @@ def unified_pair_loss(embedding: Tensor, targets: Tensor, logits: Callable[[Tens
             "a pairwise loss needs embeddings (N, D) and targets (N,), N > 0, "
             f"got {tuple(embedding.shape)} and {tuple(targets.shape)}"
         )
-    positive, negative = logits(cosine_similarity(embedding, embedding))  # (N, N) each
-    same = targets[:, None] == targets[None, :]  # (N, N)
-    itself = torch.eye(len(targets), dtype=torch.bool, device=same.device)
+    candidates = Candidates(embedding, targets) if candidates is None else candidates
+    positive, negative = logits(cosine_similarity(embedding, candidates.features))  # (N, M) each
+    same, itself = candidates.pairs(targets)  # (N, M) each
     return pair_loss(positive, negative, same & ~itself, ~same)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...config import CfgNode, configurable
 from .build import LOSS_REGISTRY
+from .cross_rank import CandidatePool, Candidates
 from .utils import cosine_dist, euclidean_dist
 
 __all__ = ["TripletLoss", "hard_example_mining", "triplet_loss", "weighted_example_mining"]
@@ -17,8 +18,8 @@ def hard_example_mining(dist: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distance of each anchor's farthest positive and of its nearest negative.
 
     Args:
-        dist: ``(N, N)`` float, at least 0.
-        same: ``(N, N)`` bool, True for pairs of one identity; the diagonal, each image with itself, included.
+        dist: ``(N, M)`` float, at least 0, of N anchors to M candidates.
+        same: ``(N, M)`` bool, True for pairs of one identity; each image with itself included.
 
     Returns:
         Two tensors ``(N,)``. An anchor without negative has infinity for the second.
@@ -38,21 +39,29 @@ def weighted_example_mining(dist: Tensor, same: Tensor) -> tuple[Tensor, Tensor]
     "Weighted Regularization Triplet".
 
     Args:
-        dist: ``(N, N)`` float.
-        same: ``(N, N)`` bool, True for pairs of one identity; the diagonal, each image with itself, included.
+        dist: ``(N, M)`` float, of N anchors to M candidates.
+        same: ``(N, M)`` bool, True for pairs of one identity; each image with itself included.
 
     Returns:
         Two tensors ``(N,)``. An anchor without negative has infinity for the second.
     """
     lowest = torch.finfo(dist.dtype).min  # has weight 0 beside any distance, and, unlike -inf, is no NaN alone
-    positive_weights = dist.masked_fill(~same, lowest).softmax(dim=1)  # (N, N)
-    negative_weights = (-dist).masked_fill(same, lowest).softmax(dim=1)  # (N, N)
+    positive_weights = dist.masked_fill(~same, lowest).softmax(dim=1)  # (N, M)
+    negative_weights = (-dist).masked_fill(same, lowest).softmax(dim=1)  # (N, M)
     positive = (dist * positive_weights).sum(dim=1)
     negative = (dist * negative_weights).sum(dim=1)
     return positive, negative.masked_fill(same.all(dim=1), torch.inf)
 
 
-def triplet_loss(embedding: Tensor, targets: Tensor, margin: float, norm_feat: bool, hard_mining: bool) -> Tensor:
+def triplet_loss(
+    embedding: Tensor,
+    targets: Tensor,
+    margin: float,
+    norm_feat: bool,
+    hard_mining: bool,
+    *,
+    candidates: Candidates | None = None,
+) -> Tensor:
     """Ask that each image be nearer to its own identity than to any other, by a margin.
 
     With ``p`` and ``n`` the anchor's distances to positives and negatives (:func:`hard_example_mining` or
@@ -64,11 +73,12 @@ def triplet_loss(embedding: Tensor, targets: Tensor, margin: float, norm_feat: b
     Source: Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", arXiv:1703.07737.
 
     Args:
-        embedding: ``(N, D)`` float, N > 0; the images of this rank only are compared.
+        embedding: ``(N, D)`` float, N > 0; the anchors.
         targets: ``(N,)`` int64 identity labels.
         margin: in units of the distance, >= 0; 0 selects the soft-margin form.
         norm_feat: the distance is ``2 - 2 cos``; otherwise Euclidean, not squared.
         hard_mining: farthest positive and nearest negative; otherwise the weighted means.
+        candidates: M images to compare the anchors with, those among them; ``None``: the anchors.
 
     Returns:
         Scalar, float32 or wider.
@@ -83,8 +93,9 @@ def triplet_loss(embedding: Tensor, targets: Tensor, margin: float, norm_feat: b
             "triplet_loss needs embeddings (N, D) and targets (N,), N > 0, "
             f"got {tuple(embedding.shape)} and {tuple(targets.shape)}"
         )
-    dist = (cosine_dist if norm_feat else euclidean_dist)(embedding, embedding)  # (N, N)
-    same = targets[:, None] == targets[None, :]  # (N, N)
+    candidates = Candidates(embedding, targets) if candidates is None else candidates
+    dist = (cosine_dist if norm_feat else euclidean_dist)(embedding, candidates.features)  # (N, M)
+    same, _ = candidates.pairs(targets)  # (N, M)
     positive, negative = (hard_example_mining if hard_mining else weighted_example_mining)(dist, same)  # (N,) each
     if margin == 0:
         return F.softplus(positive - negative).mean()
@@ -100,6 +111,7 @@ class TripletLoss(nn.Module):
         norm_feat: compare directions in place of points.
         hard_mining: hardest examples in place of weighted means.
         scale: weight in the total loss.
+        cross_rank: compare with the images of all ranks, not only with those of this one.
     """
 
     arguments_key = "tri"
@@ -107,30 +119,41 @@ class TripletLoss(nn.Module):
 
     @configurable
     def __init__(
-        self, *, margin: float = 0.3, norm_feat: bool = False, hard_mining: bool = False, scale: float = 1.0
+        self,
+        *,
+        margin: float = 0.3,
+        norm_feat: bool = False,
+        hard_mining: bool = False,
+        scale: float = 1.0,
+        cross_rank: bool = False,
     ) -> None:
         super().__init__()
         self.margin = margin
         self.norm_feat = norm_feat
         self.hard_mining = hard_mining
         self.scale = scale
+        self.candidates = CandidatePool(cross_rank=cross_rank)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Read ``MODEL.LOSSES.TRI``."""
+        """Read ``MODEL.LOSSES.TRI`` and ``MODEL.LOSSES.CROSS_RANK``."""
         node = cfg.MODEL.LOSSES.TRI
         return {
             "margin": node.MARGIN,
             "norm_feat": node.NORM_FEAT,
             "hard_mining": node.HARD_MINING,
             "scale": node.SCALE,
+            "cross_rank": cfg.MODEL.LOSSES.CROSS_RANK,
         }
 
     def forward(self, outputs: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor]:
         """Return ``{"loss_triplet": scalar}`` for ``outputs["features"]`` ``(N, D)`` and ``targets`` ``(N,)``."""
-        loss = triplet_loss(outputs["features"], targets, self.margin, self.norm_feat, self.hard_mining)
+        features = outputs["features"]
+        candidates = self.candidates(features, targets)
+        loss = triplet_loss(features, targets, self.margin, self.norm_feat, self.hard_mining, candidates=candidates)
         return {"loss_triplet": loss * self.scale}
 
     def extra_repr(self) -> str:
         """Describe the loss where the model is printed."""
-        return f"margin={self.margin}, norm_feat={self.norm_feat}, hard_mining={self.hard_mining}, scale={self.scale}"
+        form = f"margin={self.margin}, norm_feat={self.norm_feat}, hard_mining={self.hard_mining}, scale={self.scale}"
+        return f"{form}, cross_rank={self.candidates.cross_rank}"

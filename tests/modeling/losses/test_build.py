@@ -69,7 +69,7 @@ def test_arguments_have_the_form_that_callers_know(cfg):
     assert loss_arguments(cfg) == {
         "loss_names": ("CrossEntropyLoss", "TripletLoss"),
         "ce": {"eps": 0.0, "alpha": 0.2, "scale": 1.0},
-        "tri": {"margin": 0.3, "norm_feat": False, "hard_mining": False, "scale": 1.0},
+        "tri": {"margin": 0.3, "norm_feat": False, "hard_mining": False, "scale": 1.0, "cross_rank": False},
     }
 
 

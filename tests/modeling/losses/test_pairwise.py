@@ -155,6 +155,6 @@ def test_the_class_scales_and_names_it(cfg, cls, node, key, loss):
 def test_arguments_have_the_form_that_callers_know(cfg):
     cfg.MODEL.LOSSES.NAME = ("CircleLoss", "Cosface")
     arguments = loss_arguments(cfg)
-    defaults = {"margin": 0.25, "gamma": 128, "scale": 1.0}
+    defaults = {"margin": 0.25, "gamma": 128, "scale": 1.0, "cross_rank": False}
     assert arguments == {"loss_names": ("CircleLoss", "Cosface"), "circle": defaults, "cosface": defaults}
     assert list(losses_from_arguments(arguments)) == ["CircleLoss", "Cosface"]
