@@ -35,6 +35,9 @@ _C.MODEL.CHANNELS_LAST = False
 # Compile the parts of the model (backbone, head ...) with torch.compile for training, not for evaluation: faster steps
 # after minutes of compiling; equal results up to rounding. Needs a C++ compiler (CPU) or Triton (CUDA).
 _C.MODEL.COMPILE = False
+# Every batch norm of the whole model takes its statistics over the batches of all processes, as BACKBONE.NORM and
+# HEADS.NORM syncBN do for their parts; GhostBN and FrozenBN stay what they are.
+_C.MODEL.SYNC_BN = False
 # A name of META_ARCH_REGISTRY.
 _C.MODEL.META_ARCHITECTURE = "Baseline"
 # Top-level parts of the model (whole names, regular expressions) that stand still for SOLVER.FREEZE_ITERS.

@@ -82,7 +82,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         _start(self, weight_freeze, bias_freeze, weight_init, bias_init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(N, C, H, W)``; N may differ between ranks."""
+        """Normalise ``(N, C, ...)``, in any number of dimensions; N may differ between ranks."""
         if self.training and x.device.type == "cpu" and comm.get_world_size() > 1:
             return self._forward_on_cpu(x)
         return super().forward(x)
@@ -92,17 +92,28 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         from torch.distributed.nn.functional import all_reduce
 
         exact = at_least_float32(x)
+        dims, shape = [0, *range(2, x.ndim)], (-1, *(1,) * (x.ndim - 2))
         count = exact.new_tensor(x.numel() / x.shape[1])
         dist.all_reduce(count)
-        mean = all_reduce(exact.sum(dim=(0, 2, 3))) / count  # (C,)
-        centred = exact - mean[:, None, None]
-        var = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count  # (C,), biased
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_((var * count / (count - 1)).to(self.running_var.dtype), self.momentum)
-        scale = self.weight * (var + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        if count <= 1:
+            raise ValueError(f"SyncBatchNorm needs more than one value of a channel to train on, got {tuple(x.shape)}")
+        mean = all_reduce(exact.sum(dim=dims), group=dist.group.WORLD) / count  # (C,)
+        centred = exact - mean.view(shape)
+        var = all_reduce(centred.square().sum(dim=dims), group=dist.group.WORLD) / count  # (C,), biased
+        if self.track_running_stats:
+            self._track(mean.detach(), (var * count / (count - 1)).detach())
+        scale = (var + self.eps).rsqrt()
+        if self.affine:
+            return (centred * (self.weight * scale).view(shape) + self.bias.view(shape)).to(x.dtype)
+        return (centred * scale.view(shape)).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards those of a batch, ``(C,)`` each."""
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum  # None: plain mean
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(var.to(self.running_var.dtype), momentum)
 
 
 class GhostBatchNorm(BatchNorm):

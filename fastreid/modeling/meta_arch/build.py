@@ -5,6 +5,7 @@ from torch import nn
 
 from ...config import CfgNode
 from ...layers.pooling import POOLING_REGISTRY, Flatten
+from ...layers.sync_batch_norm import synchronise_batch_norms
 from ...utils import comm
 from ...utils.device import resolve_device
 from ...utils.env import keep_freed_memory
@@ -25,8 +26,9 @@ run stores in its checkpoints beside the weights.
 def build_model(cfg: CfgNode) -> nn.Module:
     """Build the model ``MODEL.META_ARCHITECTURE`` on ``MODEL.DEVICE``, in training mode.
 
-    With ``MODEL.CHANNELS_LAST`` its convolutions, and so its feature maps, are in that memory format. With
-    ``KEEP_FREED_MEMORY``, a model on a CPU makes the process keep the memory of freed tensors from now on.
+    With ``MODEL.SYNC_BN`` its batch norms are those of all processes together. With ``MODEL.CHANNELS_LAST`` its
+    convolutions, and so its feature maps, are in that memory format. With ``KEEP_FREED_MEMORY``, a model on a CPU makes
+    the process keep the memory of freed tensors from now on.
 
     Inside ``with torch.device("meta")`` it stays there, without memory: for looking at shapes.
 
@@ -35,6 +37,8 @@ def build_model(cfg: CfgNode) -> nn.Module:
         ValueError: if the device is not there, or parts of the model do not fit together.
     """
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+    if cfg.MODEL.SYNC_BN:
+        model = synchronise_batch_norms(model)
     if cfg.MODEL.CHANNELS_LAST:
         model = model.to(memory_format=torch.channels_last)  # its first convolution turns the images round
     if any(parameter.is_meta for parameter in model.parameters()):
