@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -60,15 +61,15 @@ def inference_on_dataset(
 
     Raises:
         TypeError: if ``flip_test`` is set and the model does not return a tensor.
+        Exception: what goes wrong on one rank with an image, the model or the evaluator; the other ranks raise
+            ``RuntimeError``, at most ten batches later.
     """
     logger.info("Start inference on %d images", len(data_loader.dataset))
     evaluator.reset()
     compute_seconds, images, start = 0.0, 0, time.perf_counter()
-    with (
-        inference_context(model),
-        torch.no_grad(),
-        Progress(total=len(data_loader), desc="Inference", unit="batch") as bar,
-    ):
+
+    def batches() -> Iterator[None]:
+        nonlocal compute_seconds, images
         for inputs in data_loader:
             arrived = time.perf_counter()
             prepared = evaluator.preprocess_inputs(inputs)
@@ -77,8 +78,33 @@ def inference_on_dataset(
             compute_seconds += time.perf_counter() - arrived
             images += len(inputs["images"])
             bar.update(note=f"{images / (time.perf_counter() - start):.1f} images/s")
+            yield
+
+    with (
+        inference_context(model),
+        torch.no_grad(),
+        Progress(total=len(data_loader), desc="Inference", unit="batch") as bar,
+    ):
+        _go_through(batches())
     _log_times(time.perf_counter() - start, compute_seconds, len(data_loader), images)
     return evaluator.evaluate() or {}
+
+
+def _go_through(steps: Iterator[None], period: int = 10) -> None:
+    """Take every step; the ranks, which may have different numbers of them, tell each other of failures in between."""
+    if comm.get_world_size() == 1:
+        for _ in steps:
+            pass
+        return
+    failure, busy = None, True
+    while busy:
+        try:
+            own_busy = sum(1 for _ in islice(steps, period)) == period
+        except Exception as error:
+            logger.exception("rank %d cannot go on:", comm.get_rank())
+            failure, own_busy = error, False
+        comm.raise_on_all(failure)
+        busy = any(comm.all_gather(own_busy))
 
 
 def _outputs(model: nn.Module, inputs: dict[str, Any], flip_test: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,35 @@ from .features import FeatureSet
 from .rank import IdentityIndex, Rounding, rank_rows
 from .similarity import METRIC_REGISTRY
 
-__all__ = ["rank_matches"]
+__all__ = ["query_blocks", "rank_matches"]
 
 # With blocks of this size the product reads from the processor's cache; larger ones are no faster.
 _CHUNK = 512  # gallery images that are made ready for the metric, and multiplied, at a time
 _ROWS = 1024  # queries at a time, at most
 
 
+def query_blocks(query: FeatureSet, gallery: FeatureSet, memory_gb: float = 0.25) -> list[slice]:
+    """Cut the queries into the blocks that :func:`rank_matches` works on, one after the other.
+
+    Args:
+        query: Q images.
+        gallery: G images.
+        memory_gb: memory for one block, in units of 1e9 bytes, > 0; one query at a time is the least.
+    """
+    if memory_gb <= 0:
+        raise ValueError(f"memory_gb must be > 0, got {memory_gb}")
+    rows = _rows_at_a_time(len(query), *gallery.features.shape, int(memory_gb * 1e9))
+    return [slice(start, min(start + rows, len(query))) for start in range(0, len(query), rows)]
+
+
 @torch.no_grad()
 def rank_matches(
-    query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine", memory_gb: float = 0.25
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    metric: str = "cosine",
+    memory_gb: float = 0.25,
+    blocks: Sequence[slice] | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of every query without holding a query x gallery matrix.
 
@@ -35,6 +54,7 @@ def rank_matches(
         gallery: G images, any number, with features of the same length.
         metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
         memory_gb: memory to use beside the features, in units of 1e9 bytes, > 0; one query at a time is the least.
+        blocks: some of ``query_blocks(query, gallery, memory_gb)``: rank only these queries; ``None``: all.
 
     Returns:
         For each query ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
@@ -43,31 +63,31 @@ def rank_matches(
         ValueError: if the features differ in length, or a similarity is NaN or infinite (the message names the query).
         KeyError: if there is no such metric.
     """
-    if memory_gb <= 0:
-        raise ValueError(f"memory_gb must be > 0, got {memory_gb}")
     if query.features.shape[1] != gallery.features.shape[1]:
         raise ValueError(
             f"query features have {query.features.shape[1]} dimensions and gallery features "
             f"{gallery.features.shape[1]}; both must come from one model"
         )
+    blocks = query_blocks(query, gallery, memory_gb) if blocks is None else blocks
     project = METRIC_REGISTRY.get(metric)
+    if not blocks:
+        return []
     dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
     origin = _origin(gallery.features[:_CHUNK].to(dtype))
-    rows = _rows_at_a_time(len(query), *gallery.features.shape, int(memory_gb * 1e9))
-    block = origin.new_empty(rows, len(gallery))  # (B, G)
+    buffer = origin.new_empty(max(block.stop - block.start for block in blocks), len(gallery))  # (B, G)
     index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
     pids, camids = query.pids.cpu().numpy(), query.camids.cpu().numpy()
     lengths, offsets = (of.cpu().numpy() for of in _describe(gallery.features, project, origin))  # both (G,)
     ranks: list[np.ndarray] = []
-    with Progress(total=len(query), desc="Ranking", unit="query") as bar:
-        for start in range(0, len(query), rows):
-            part = slice(start, start + rows)
+    total = sum(block.stop - block.start for block in blocks)
+    with Progress(total=total, desc="Ranking", unit="query") as bar:
+        for part in blocks:
             projected, _ = project(query.features[part].to(dtype), origin)  # (B, D)
-            similarity = block[: len(projected)]
+            similarity = buffer[: len(projected)]
             _fill(similarity, projected, gallery.features, project, origin)
             rounding = Rounding(projected.norm(dim=1).cpu().numpy(), lengths, np.abs(offsets))
             complete = _with_offsets(similarity.cpu().numpy(), offsets)
-            ranks += rank_rows(complete, pids[part], camids[part], index, first_query=start, rounding=rounding)
+            ranks += rank_rows(complete, pids[part], camids[part], index, first_query=part.start, rounding=rounding)
             bar.update(len(projected))
     return ranks
 

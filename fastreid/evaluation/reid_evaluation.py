@@ -13,7 +13,7 @@ from .build import EVALUATOR_REGISTRY
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet
 from .protocol import PROTOCOL_REGISTRY
-from .rank_blocks import rank_matches
+from .rank_shares import rank_matches_together
 from .rates import summarize, warn_unmatched
 from .similarity import METRIC_REGISTRY
 
@@ -109,10 +109,10 @@ class ReidEvaluator(DatasetEvaluator):
         return self._rates(query, gallery)
 
     def _rates(self, query: FeatureSet, gallery: FeatureSet) -> dict[str, float]:
-        """Return the results of one split on rank 0, and ``{}`` elsewhere."""
+        """Return the results of one split on rank 0, and ``{}`` elsewhere; every rank computes its share of them."""
         query, gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
+        ranks = rank_matches_together(query, gallery, metric=self._metric)
         if not comm.is_main_process():
             return {}
-        ranks = rank_matches(query, gallery, metric=self._metric)
         warn_unmatched(ranks)
         return summarize(ranks)

@@ -22,6 +22,7 @@ __all__ = [
     "get_rank",
     "get_world_size",
     "is_main_process",
+    "raise_on_all",
     "reduce_dict",
     "shared_random_seed",
     "synchronize",
@@ -81,11 +82,12 @@ def gather(data: Any, dst: int = 0, group: dist.ProcessGroup | None = None) -> l
     return gathered if get_rank() == dst else []
 
 
-def all_gather_tensor(tensor: Tensor) -> Tensor:
+def all_gather_tensor(tensor: Tensor, *, chunk_bytes: int = 2**26) -> Tensor:
     """Concatenate the rows of every rank's tensor, in rank order.
 
     Args:
         tensor: ``(N_r, ...)``, any dtype that the backend can send; ``N_r`` may differ between ranks, the rest may not.
+        chunk_bytes: send so much of it at a time, so that what is needed beside the result is a chunk of each rank.
 
     Returns:
         ``(sum N_r, ...)`` on the tensor's device; the tensor itself on a single process. Carries no gradient.
@@ -93,17 +95,45 @@ def all_gather_tensor(tensor: Tensor) -> Tensor:
     world = get_world_size()
     if world == 1:
         return tensor
-    home = tensor.device
     wire = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
-    local = tensor.detach().to(wire).contiguous()
     counts = [torch.zeros(1, dtype=torch.int64, device=wire) for _ in range(world)]
-    dist.all_gather(counts, torch.tensor([len(local)], dtype=torch.int64, device=wire))
+    dist.all_gather(counts, torch.tensor([len(tensor)], dtype=torch.int64, device=wire))
     sizes = [int(count) for count in counts]
-    padded = local.new_zeros((max(sizes), *local.shape[1:]))
-    padded[: len(local)] = local
-    parts = [torch.empty_like(padded) for _ in range(world)]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(home)
+    row = tensor[:0].new_empty((1, *tensor.shape[1:]))
+    at_a_time = max(1, chunk_bytes // max(1, row.numel() * row.element_size()))
+    whole = tensor.new_empty((sum(sizes), *tensor.shape[1:]))
+    places = whole.split(sizes)  # one view for each rank
+    for start in range(0, max(sizes), at_a_time):
+        rows = min(at_a_time, max(sizes) - start)
+        local = tensor.new_zeros((rows, *tensor.shape[1:]), device=wire)
+        own = tensor.detach()[start : start + rows]
+        local[: len(own)] = own
+        parts = [torch.empty_like(local) for _ in range(world)]
+        dist.all_gather(parts, local)
+        for place, part in zip(places, parts, strict=True):
+            target = place[start : start + rows]
+            target.copy_(part[: len(target)])
+    return whole
+
+
+def raise_on_all(error: Exception | None) -> None:
+    """Raise on every rank if there was an error on one; every rank must call it.
+
+    So no rank waits for one that has given up.
+
+    Args:
+        error: what went wrong here; ``None``: nothing.
+
+    Raises:
+        Exception: ``error`` itself on the rank that has one.
+        RuntimeError: on the others, with the first rank that has one and its message.
+    """
+    messages = all_gather(None if error is None else f"{type(error).__name__}: {error}")
+    if error is not None:
+        raise error
+    for rank, message in enumerate(messages):
+        if message is not None:
+            raise RuntimeError(f"rank {rank} failed with {message}")
 
 
 def reduce_dict(input_dict: dict[str, Tensor], average: bool = True) -> dict[str, Tensor]:

@@ -1,0 +1,63 @@
+"""Rank the true matches of many queries on all ranks together."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+from ..utils import comm
+from .features import FeatureSet
+from .rank_blocks import query_blocks, rank_matches
+
+__all__ = ["rank_matches_together"]
+
+
+def rank_matches_together(
+    query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine", memory_gb: float = 0.25
+) -> list[np.ndarray]:
+    """Rank the true matches of every query; each rank does its share of them against the whole gallery.
+
+    The blocks of queries are those of a single process, dealt out in turn, so that every number is the same, bit for
+    bit, however many ranks there are. On a single process it is :func:`~.rank_blocks.rank_matches`.
+
+    Args:
+        query: Q images; the same on every rank.
+        gallery: G images; the same on every rank.
+        metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
+        memory_gb: memory to use beside the features on each rank, in units of 1e9 bytes, > 0.
+
+    Returns:
+        On every rank, for each query ``(M,)`` int64 ranks in ascending order, 1-based; empty if it has no match.
+
+    Raises:
+        ValueError: on the rank that found features which do not fit, or a similarity that is not finite.
+        RuntimeError: on the others.
+    """
+    world = comm.get_world_size()
+    if world == 1:
+        return rank_matches(query, gallery, metric=metric, memory_gb=memory_gb)
+    blocks, own, failure = [], [], None
+    try:
+        blocks = query_blocks(query, gallery, memory_gb)
+        mine = blocks[comm.get_rank() :: world]
+        own = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, blocks=mine)
+    except Exception as error:
+        failure = error
+    comm.raise_on_all(failure)
+    return _gather(own, blocks)
+
+
+def _gather(own: list[np.ndarray], blocks: list[slice]) -> list[np.ndarray]:
+    """Exchange the ranks of each rank's queries, as tensors, and put them into the order of the queries."""
+    counts = comm.all_gather_tensor(torch.tensor([len(ranks) for ranks in own], dtype=torch.int64))
+    values = comm.all_gather_tensor(torch.from_numpy(np.concatenate([*own, np.empty(0, dtype=np.int64)])))
+    found = iter(np.split(values.numpy(), np.cumsum(counts.numpy())[:-1]) if len(counts) else [])
+    sizes = [block.stop - block.start for block in blocks]
+    world = comm.get_world_size()
+    by_block: list[list[np.ndarray]] = [[] for _ in blocks]
+    for rank in range(world):
+        for number in range(rank, len(blocks), world):
+            by_block[number] = list(itertools.islice(found, sizes[number]))
+    return [ranks for block in by_block for ranks in block]
