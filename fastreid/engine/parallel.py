@@ -16,7 +16,8 @@ __all__ = ["data_parallel", "share_buffers"]
 def data_parallel(model: nn.Module) -> nn.Module:
     """Wrap a model so that its gradients are averaged over the ranks; on one process return it as it is.
 
-    Batch-norm statistics are each rank's own during training; see :func:`share_buffers`.
+    Batch-norm statistics are each rank's own during training, unless the norms are synchronised; see
+    :func:`share_buffers`. A classifier that no loss reads gets no gradient, as on one process.
     """
     if comm.get_world_size() == 1:
         return model
@@ -25,7 +26,13 @@ def data_parallel(model: nn.Module) -> nn.Module:
     # The option that leaves statistics alone has got a new name in newer versions of torch.
     options = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"
-    return _DataParallel(model, device_ids=ids, **{name: False})
+    return _DataParallel(model, device_ids=ids, find_unused_parameters=_trains_features_alone(model), **{name: False})
+
+
+def _trains_features_alone(model: nn.Module) -> bool:
+    """Tell whether no loss of a model reads class logits, so that the weights of its classifier get no gradient."""
+    losses = getattr(model, "criteria", {}).values()
+    return bool(losses) and all(getattr(loss, "reads", None) == "features" for loss in losses)
 
 
 class _DataParallel(DistributedDataParallel):

@@ -11,7 +11,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..utils import comm
 from .precision import at_least_float32
 
 __all__ = [
@@ -83,7 +82,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(N, C, ...)``, in any number of dimensions; N may differ between ranks."""
-        if self.training and x.device.type == "cpu" and comm.get_world_size() > 1:
+        if self.training and x.device.type == "cpu" and dist.is_available() and dist.is_initialized():
             return self._forward_on_cpu(x)
         return super().forward(x)
 

@@ -40,14 +40,37 @@ def build_tiny_backbone(cfg: CfgNode) -> TinyNet:
     return TinyNet()
 
 
-def write_market(root: Path, *, identities: int = 6, per_camera: int = 2) -> Path:
-    """Write a tiny data set in the layout of Market-1501: each identity has its own colour, seen by two cameras."""
+class PlainNet(Backbone):
+    """Two convolutions, and nothing that depends on the other images of a batch or on chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1))
+
+    def output_shape(self) -> FeatureShape:
+        return FeatureShape(channels=16, stride=4)
+
+    def forward(self, images):
+        return self.conv(images)
+
+
+@BACKBONE_REGISTRY.register()
+def build_plain_tiny_backbone(cfg: CfgNode) -> PlainNet:
+    """Build the network of the tests that compare numbers of processes."""
+    return PlainNet()
+
+
+def write_market(root: Path, *, identities: int = 6, per_camera: int = 2, contrast: float = 1.0) -> Path:
+    """Write a tiny data set in the layout of Market-1501: each identity has its own colour, seen by two cameras.
+
+    With less contrast between the identities their images are confused.
+    """
     rng = np.random.default_rng(0)
     for split, first in (("bounding_box_train", 1), ("bounding_box_test", 101), ("query", 101)):
         folder = root / "Market-1501-v15.09.15" / split
         folder.mkdir(parents=True)
         for pid in range(first, first + identities):
-            colour = np.random.default_rng(pid).integers(0, 255, 3)
+            colour = 128 + contrast * (np.random.default_rng(pid).integers(0, 255, 3) - 128)
             for camera in (1, 2):
                 for frame in range(1 if split == "query" else per_camera):
                     pixels = np.clip(colour + rng.integers(-40, 40, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
