@@ -41,7 +41,7 @@ from .compile import compile_parts, uncompiled
 from .inference import inference_model
 from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
-from .resume import continue_from_v1, restore_run, run_state
+from .resume import check_all_find, continue_from_v1, restore_run, run_state
 from .setup import default_argument_parser, default_setup, save_config
 from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
 
@@ -191,6 +191,8 @@ class DefaultTrainer(TrainerBase):
         A checkpoint of FastReID v1.3 gives its weights and its epoch; its optimizer state is laid out otherwise, and
         the optimizer starts anew.
         """
+        if resume:
+            check_all_find(self.checkpointer.get_checkpoint_file())
         if not (resume and self.checkpointer.has_checkpoint()):
             if resume:
                 logger.info("Nothing to resume in %s", self.cfg.OUTPUT_DIR)

@@ -51,7 +51,8 @@ def launch(
         What ``main_func`` returns, when it runs in this process; otherwise ``None``.
 
     Raises:
-        ValueError: if there are fewer GPUs than processes, or several machines have no ``dist_url``.
+        ValueError: if there are fewer GPUs than processes, several machines have no ``dist_url``, or there is no such
+            machine.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return _run_under_torchrun(main_func, args, device)
@@ -59,6 +60,8 @@ def launch(
         raise ValueError(
             f"--num-gpus and --num-machines must be at least 1, got {num_gpus_per_machine} and {num_machines}"
         )
+    if not 0 <= machine_rank < num_machines:
+        raise ValueError(f"--machine-rank must be in 0..{num_machines - 1} (--num-machines - 1), got {machine_rank}")
     use_cuda = _trains_on_cuda(device)
     if use_cuda and num_gpus_per_machine > torch.cuda.device_count():
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ..utils.env import get_random_state
 if TYPE_CHECKING:
     from .defaults import DefaultTrainer
 
-__all__ = ["continue_from_v1", "restore_run", "run_state"]
+__all__ = ["check_all_find", "continue_from_v1", "restore_run", "run_state"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,24 @@ def run_state(trainer: DefaultTrainer, metric: float | None) -> dict[str, Any]:
         "skipped_steps": trainer.skipped_steps,
         "hooks": {name: hook.state_dict() for name, hook in trainer.stateful_hooks().items()},
     }
+
+
+def check_all_find(path: str) -> None:
+    """Check that every rank is about to resume from the same checkpoint; every rank must call it.
+
+    Args:
+        path: what this rank found; ``""``: nothing.
+
+    Raises:
+        FileNotFoundError: on every rank, if they found different ones.
+    """
+    names = [os.path.basename(found) for found in comm.all_gather(path)]
+    if len(set(names)) > 1:
+        found = ", ".join(f"rank {rank}: {name or 'none'}" for rank, name in enumerate(names))
+        raise FileNotFoundError(
+            f"the processes found different checkpoints in OUTPUT_DIR ({found}); put it on a file system that all "
+            "machines share, or copy the folder to each of them"
+        )
 
 
 def restore_run(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) -> dict[str, Any] | None:
