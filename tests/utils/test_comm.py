@@ -20,6 +20,9 @@ def test_one_process_needs_no_group():
     assert comm.all_gather_tensor(rows) is rows
     assert comm.reduce_dict({"a": torch.tensor(2.0)}) == {"a": torch.tensor(2.0)}
     assert 0 <= comm.shared_random_seed() < 2**31
+    comm.raise_on_all(None)
+    with pytest.raises(OSError, match="mine"):
+        comm.raise_on_all(OSError("mine"))
 
 
 def two_ranks(rank, port, folder):
