@@ -90,8 +90,10 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
     Raises:
         RuntimeError: also if it has not.
     """
-    if os.path.isfile(os.path.expanduser(source)):
-        _check_hash(os.path.expanduser(source))
+    path = os.path.expanduser(source)
+    named = _named_hash(path)
+    if named is not None and not named.isdigit() and os.path.isfile(path):  # digits alone may be a date
+        _check_hash(path, named)
     return state_dict_of(read_file(source), source)
 
 
@@ -101,10 +103,7 @@ def _named_hash(path: str) -> str | None:
     return named and named[1]
 
 
-def _check_hash(path: str) -> None:
-    named = _named_hash(path)
-    if named is None or named.isdigit():  # digits alone may be a date
-        return
+def _check_hash(path: str, named: str) -> None:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(named):
@@ -115,21 +114,35 @@ def _check_hash(path: str) -> None:
 
 
 def _download(url: str) -> Any:
-    # torch is told whether there is a hash, since it would take the 1 of RegNetX-1.6GF.pyth for one
-    hashed = _named_hash(urlparse(url).path) is not None
-    if not hashed:
+    address = urlparse(url).path
+    named = _named_hash(address)
+    if named is None:
         logger.warning("The name of %s tells no hash, so that its content cannot be verified", url)
+    cache = os.path.join(torch.hub.get_dir(), "checkpoints")
+    there = os.path.join(cache, os.path.basename(address))
+    if os.path.isfile(there):
+        return _from_cache(there, named, url)
     try:
+        # torch is told whether there is a hash, since it would take the 1 of RegNetX-1.6GF.pyth for one
         return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=hashed, weights_only=True
+            url, map_location="cpu", progress=False, check_hash=named is not None, weights_only=True
         )
     except Exception as error:  # network, hash, disk and format all end here
-        cache = os.path.join(torch.hub.get_dir(), "checkpoints")
         raise RuntimeError(
             f"cannot get {url}: {error}. Without a network, put the file into {cache}, or give its path in "
             "MODEL.BACKBONE.PRETRAIN_PATH (or MODEL.WEIGHTS), or set MODEL.BACKBONE.PRETRAIN False to start from "
             "random weights"
         ) from error
+
+
+def _from_cache(path: str, named: str | None, url: str) -> Any:
+    """Read what was downloaded before; torch checks only what it downloads itself."""
+    try:
+        if named is not None:
+            _check_hash(path, named)
+        return read_file(path)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}. It was taken for the download of {url}: delete it to get that anew") from error
 
 
 def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:

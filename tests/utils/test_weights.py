@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -157,6 +159,34 @@ def test_a_download_is_checked_against_the_hash_in_its_name_or_said_to_have_none
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     assert read_state_dict(f"http://127.0.0.1:9/{name}").keys() == {"a"}
     assert (f"The name of http://127.0.0.1:9/{name} tells no hash" in caplog.text) is (prefix is None)
+
+
+@pytest.mark.parametrize("content", ["the file", "another file", "a part of it"])
+def test_what_was_downloaded_before_is_checked_each_time(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.save({"a": torch.ones(100)}, tmp_path / "theirs.pth")
+    data = (tmp_path / "theirs.pth").read_bytes()
+    name = f"net-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    if content == "another file":
+        torch.save({"a": torch.zeros(100)}, tmp_path / "other.pth")
+        data = (tmp_path / "other.pth").read_bytes()
+    (cache / name).write_bytes(data[: len(data) // 2] if content == "a part of it" else data)
+    url = f"http://127.0.0.1:9/{name}"
+    if content == "the file":
+        torch.testing.assert_close(read_state_dict(url), {"a": torch.ones(100)})
+    else:
+        with pytest.raises(RuntimeError, match=rf"{name}.* has .*download of {url}: delete it to get that anew"):
+            read_state_dict(url)
+
+
+def test_a_damaged_download_without_a_hash_is_named_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "net.pth").write_bytes(b"PK half")
+    with pytest.raises(RuntimeError, match=r"net\.pth' cannot be read as weights: it is damaged.*delete it"):
+        read_state_dict("http://127.0.0.1:9/net.pth")
 
 
 def test_a_url_that_cannot_be_had_says_what_to_do():
