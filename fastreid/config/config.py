@@ -56,9 +56,12 @@ class CfgNode(_CfgNode):
         """Merge ``[key, value, key, value, ...]``, as a command line gives them.
 
         Raises:
-            ValueError: if a key has no value, or a value has the wrong type.
+            ValueError: if a key has no value, a value has the wrong type, or there is an option (``--resume``).
             KeyError: if a key does not exist.
         """
+        late = [part for part in cfg_list if isinstance(part, str) and part.startswith("--")]
+        if late:
+            raise ValueError(f"options stand before the settings: put {', '.join(late)} before {cfg_list[0]!r}")
         if len(cfg_list) % 2:
             raise ValueError(
                 f"settings come as KEY VALUE pairs, but {cfg_list[-1]!r} has no value (got {list(cfg_list)})"

@@ -95,6 +95,11 @@ def test_a_key_without_a_value_is_an_error():
         get_cfg().merge_from_list(["SOLVER.MAX_EPOCH", "3", "SEED"])
 
 
+def test_an_option_behind_the_settings_is_an_error_that_says_where_it_belongs():
+    with pytest.raises(ValueError, match="put --eval-only before 'SEED'"):
+        get_cfg().merge_from_list(["SEED", "3", "--eval-only", "MODEL.WEIGHTS", "x.pth"])
+
+
 def test_tuples_written_as_strings_are_tuples(tmp_path):
     path = write(tmp_path, "x.yml", 'MODEL:\n  LOSSES:\n    NAME: ("A", "B",)\nINPUT:\n  SIZE_TRAIN: (3, 4)')
     cfg = get_cfg()
