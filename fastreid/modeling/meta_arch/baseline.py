@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,11 @@ from .base import MetaArch
 from .build import META_ARCH_REGISTRY, check_feature_dim
 
 __all__ = ["Baseline"]
+
+logger = logging.getLogger(__name__)
+
+# What MoCo and Distiller have beside a backbone and a head; the latter two are v1.3's names of a feature loss.
+_TRAINED_BESIDE = re.compile(r"memory\.|feature_loss\.|connectors_\d+\.|margin\d+_\d+$")
 
 
 @META_ARCH_REGISTRY.register()
@@ -105,7 +112,14 @@ class Baseline(MetaArch):
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Make keys of other origin this model's, in place: those of a bare network, and old pixel statistics.
 
-        See :func:`~.bare_network.adopt_bare_network` and :meth:`.MetaArch.upgrade_state_dict`.
+        What :class:`.MoCo` and :class:`.Distiller` train beside a backbone and a head is left out, unless this model
+        has such a part. See :func:`~.bare_network.adopt_bare_network` and :meth:`.MetaArch.upgrade_state_dict`.
         """
         adopt_bare_network(state_dict, prefix, self.backbone, self.heads)
+        if not any(map(_TRAINED_BESIDE.match, self.state_dict())):
+            beside = [key for key in state_dict if key.startswith(prefix) and _TRAINED_BESIDE.match(key, len(prefix))]
+            for key in beside:
+                del state_dict[key]
+            if beside:
+                logger.info("Left out, since it only serves training: %s (%d tensors)", beside[0], len(beside))
         super().upgrade_state_dict(state_dict, prefix)

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import torch
 
 from ...config import CfgNode, get_cfg, get_config_file
+from ...utils.custom_imports import import_custom_modules
 from ...utils.weights import WeightsMismatch, load_weights, read_state_dict
 from ..backbones.build import build_backbone
 from ..heads.build import build_heads
@@ -14,9 +15,6 @@ from .baseline import Baseline
 from .build import check_feature_dim
 
 __all__ = ["check_teachers", "load_teachers"]
-
-# What students and other meta-architectures have beside a backbone and a head.
-_NOT_OF_A_TEACHER = ("memory.*", "feature_loss.*", "connectors_*", "margin*")
 
 
 def check_teachers(cfg: CfgNode) -> None:
@@ -36,7 +34,8 @@ def load_teachers(cfg: CfgNode, device: torch.device) -> list[Baseline]:
     """Build the teachers of ``KD.MODEL_CONFIG``, with the weights of ``KD.MODEL_WEIGHTS``.
 
     A config is a path, or the name of a shipped one. Of it, only the backbone, the head and the pixel statistics are
-    read; ``MODEL.HEADS.NUM_CLASSES`` 0 means that of the student. The random streams are left as they were.
+    read, and the files of its ``CUSTOM_IMPORTS`` are imported; ``MODEL.HEADS.NUM_CLASSES`` 0 means that of the student.
+    The random streams are left as they were.
 
     Args:
         cfg: the student's.
@@ -66,7 +65,7 @@ def _load(cfg: CfgNode, config_file: str, weights: str, device: torch.device) ->
         raise FileNotFoundError(
             f"KD.MODEL_WEIGHTS: {error}; train this teacher first, with the config {config_file}"
         ) from error
-    report = load_weights(teacher, state, source=weights, may_ignore=_NOT_OF_A_TEACHER)
+    report = load_weights(teacher, state, source=weights)
     unlike = [line for line in report.allowed if line.startswith("heads.") and "num_batches_tracked" not in line]
     if unlike:
         raise WeightsMismatch(
@@ -80,7 +79,13 @@ def _load(cfg: CfgNode, config_file: str, weights: str, device: torch.device) ->
 
 def _config_of(cfg: CfgNode, config_file: str) -> CfgNode:
     node = get_cfg()
-    node.merge_from_file(get_config_file(config_file))
+    try:
+        node.merge_from_file(get_config_file(config_file))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"KD.MODEL_CONFIG: {error} To use a student without its teachers, set MODEL.META_ARCHITECTURE Baseline"
+        ) from error
+    import_custom_modules(node.CUSTOM_IMPORTS)
     node.MODEL.BACKBONE.PRETRAIN = False
     own, theirs = cfg.MODEL.HEADS.NUM_CLASSES, node.MODEL.HEADS.NUM_CLASSES
     if own and theirs not in (0, own):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -137,6 +138,26 @@ def test_a_student_embeds_without_its_teachers(student):
         model.train()(BATCH)
 
 
+def test_a_teacher_may_be_made_of_its_users_own_parts(student, teach, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(BACKBONE_REGISTRY, "_objects", dict(BACKBONE_REGISTRY._objects))
+    own = tmp_path / "own_teacher_backbone.py"
+    own.write_text(
+        "from fastreid.modeling import BACKBONE_REGISTRY\n"
+        "@BACKBONE_REGISTRY.register()\n"
+        "def own_blocks(cfg):\n"
+        "    return BACKBONE_REGISTRY.get('blocks')(cfg)\n"
+    )
+    teacher = teach()
+    (tmp_path / "own.yml").write_text(
+        "_BASE_: 0.yml\nCUSTOM_IMPORTS: ['own_teacher_backbone.py']\nMODEL: {BACKBONE: {NAME: own_blocks}}\n"
+    )
+    student.KD.MODEL_CONFIG = [str(tmp_path / "own.yml")]
+    losses, own_logits = student_logits(build_model(student))
+    torch.testing.assert_close(losses["loss_jsdiv"], js_divergence(own_logits, logits_of(teacher)))
+    sys.modules.pop("own_teacher_backbone")
+
+
 def test_weights_that_are_gone_are_named_with_what_to_do(student, teach):
     teach()
     student.KD.MODEL_WEIGHTS = ["gone.pth"]
@@ -259,6 +280,25 @@ class TestFeatureLoss:
         bare["backbone.conv1.weight"] = torch.zeros(1)
         with pytest.raises(WeightsMismatch, match=r"backbone\.conv1\.weight"):
             load_weights(model, bare, source="another")
+
+    def test_where_the_teachers_are_gone_a_baseline_takes_the_students_weights(self, student, teach, caplog):
+        caplog.set_level("INFO")
+        teach(512)
+        model = build_model(student).eval()
+        state = model.state_dict()
+        student.KD.MODEL_CONFIG = ["gone.yml"]
+        with pytest.raises(FileNotFoundError, match=r"KD\.MODEL_CONFIG: .*gone\.yml.*META_ARCHITECTURE Baseline"):
+            build_model(student)
+        student.MODEL.META_ARCHITECTURE = "Baseline"
+        alone = build_model(student).eval()
+        load_weights(alone, state, source="the student")
+        assert torch.equal(alone(BATCH), model(BATCH))
+        assert "Left out, since it only serves training: feature_loss." in caplog.text
+        old = {key.removeprefix("feature_loss."): value for key, value in state.items()}  # v1.3's names
+        load_weights(alone, old, source="the student")
+        old["margins"] = torch.zeros(1)
+        with pytest.raises(WeightsMismatch, match="1 in the weights but not in the model: margins"):
+            load_weights(alone, old, source="the student")
 
 
 def test_a_training_step_asks_for_no_value(cfg, student):
