@@ -16,7 +16,7 @@ READY := $(VENV)/installed
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint format clean
+.PHONY: help install quickstart test soak lint format clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 14
@@ -28,6 +28,10 @@ quickstart: $(READY)  ## draw synthetic data, train on it, evaluate, compare wit
 
 test: lint  ## lint, format check and all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
+
+# FASTREID_SOAK_SEED=...  another seed of the random moments (default: 0)
+soak: $(READY)  ## kill small runs 20 times and saves 50 times at random, and check that nothing is lost
+	FASTREID_SOAK=1 OMP_NUM_THREADS=1 $(PY) -m pytest -m soak tests/engine/test_soak.py
 
 lint: $(READY)  ## check style and format, change nothing
 	$(PY) -m ruff check

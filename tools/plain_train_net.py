@@ -119,4 +119,5 @@ if __name__ == "__main__":
     args = default_argument_parser().parse_args()
     print("Command Line Args:", args)
     where = {"num_machines": args.num_machines, "machine_rank": args.machine_rank, "dist_url": args.dist_url}
+    where["timeout"] = args.dist_timeout
     launch(main, args.num_gpus, args=(args,), device=load_config(args).MODEL.DEVICE, **where)

@@ -56,6 +56,7 @@ if __name__ == "__main__":
             dist_url=args.dist_url,
             args=(args,),
             device=load_config(args).MODEL.DEVICE,
+            timeout=args.dist_timeout,
         )
     except KeyboardInterrupt:
         sys.exit("interrupted")

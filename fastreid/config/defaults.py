@@ -274,6 +274,10 @@ _C.SOLVER.WARMUP_METHOD = "linear"
 _C.SOLVER.FREEZE_ITERS = 0
 # Epochs between two checkpoints.
 _C.SOLVER.CHECKPOINT_PERIOD = 20
+# Iterations between two further checkpoints, model_iter_*.pth; 0: none.
+_C.SOLVER.CHECKPOINT_PERIOD_ITERS = 0
+# Periodic checkpoints of this run that stay, the newest; 0: all. model_best and model_final always stay.
+_C.SOLVER.CHECKPOINT_KEEP = 0
 # Images of one iteration, over all processes.
 _C.SOLVER.IMS_PER_BATCH = 64
 # Micro-batches that one iteration's images are split into, >= 1, to need less memory: the gradients are added up before
@@ -317,6 +321,11 @@ _C.SOLVER.SWA.BN_ITERS = 200
 _C.TEST = CN()
 # Epochs between two evaluations; 0: only after the last epoch.
 _C.TEST.EVAL_PERIOD = 20
+# Iterations between two further evaluations; 0: none.
+_C.TEST.EVAL_PERIOD_ITERS = 0
+# The result, higher is better, that model_best is the best by: metric | mAP | Rank-1 | ... With several test sets that
+# of the first one, or <label of the set>/mAP.
+_C.TEST.BEST_METRIC = "metric"
 # Images of one batch, over all processes; processes that load them.
 _C.TEST.IMS_PER_BATCH = 64
 _C.TEST.NUM_WORKERS = 4

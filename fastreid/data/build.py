@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from ..config import CfgNode, configurable
 from ..utils import comm
+from ..utils.worker_signals import leave_signals_to_parent
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
 from .datasets.build import build_dataset, dataset_labels, dataset_root
@@ -299,10 +300,15 @@ def _common_options(num_workers: int, pin_memory: bool | None, *, seed: int | No
     return {
         "num_workers": num_workers,
         "collate_fn": fast_batch_collator,
-        "worker_init_fn": _use_one_thread,
+        "worker_init_fn": _start_worker,
         "pin_memory": torch.cuda.is_available() if pin_memory is None else pin_memory,
         "generator": generator,
     }
+
+
+def _start_worker(worker_id: int) -> None:
+    _use_one_thread(worker_id)
+    leave_signals_to_parent()
 
 
 def _use_one_thread(worker_id: int) -> None:

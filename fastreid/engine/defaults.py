@@ -6,6 +6,8 @@ import importlib.util
 import json
 import logging
 import os
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -70,7 +72,7 @@ class DefaultTrainer(TrainerBase):
         scheduler: dict of schedules, see ``build_lr_scheduler``.
         checkpointer: saves and loads into ``OUTPUT_DIR``.
         averages: of the weights, by name: ``ema`` and ``swa``, as far as ``SOLVER`` has them on.
-        metric_name: the result that decides which model is the best.
+        metric_name: the result that decides which model is the best, ``TEST.BEST_METRIC``.
 
     Example:
         >>> trainer = DefaultTrainer(cfg)  # doctest: +SKIP
@@ -112,11 +114,7 @@ class DefaultTrainer(TrainerBase):
             strict=cfg.MODEL.WEIGHTS_STRICT,
             **states,
         )
-        self.metric_name = (
-            "metric"
-            if len(cfg.DATASETS.TESTS) == 1
-            else f"{next(iter(dataset_labels(cfg.DATASETS.TESTS).values()))}/metric"
-        )
+        self.metric_name = best_metric_name(cfg.TEST.BEST_METRIC, list(dataset_labels(cfg.DATASETS.TESTS).values()))
         self._meta = checkpoint_meta(cfg, unwrap_model(model), getattr(loader.dataset, "img_items", []))
         self._random_state: dict[str, Any] | None = None
         self._last_eval_results: dict[str, Any] = {}
@@ -191,6 +189,7 @@ class DefaultTrainer(TrainerBase):
         A checkpoint of FastReID v1.3 gives its weights and its epoch; its optimizer state is laid out otherwise, and
         the optimizer starts anew.
         """
+        self.checkpointer.remove_unfinished()
         if resume:
             check_all_find(self.checkpointer.get_checkpoint_file())
         if not (resume and self.checkpointer.has_checkpoint()):
@@ -207,6 +206,10 @@ class DefaultTrainer(TrainerBase):
         self.start_epoch = self.start_iter // self.iters_per_epoch
         self._saved_iter = self.start_iter - 1
         logger.info("Resuming from %s at iteration %d, epoch %d", path, self.start_iter, self.start_epoch)
+        at_the_end = "iteration" in checkpoint and self.start_iter == self.max_iter
+        if at_the_end and os.path.basename(path) != "model_final.pth":
+            # killed between its last two checkpoints, model_best and model_final, which are the same then
+            self.checkpointer.copy(path, "model_final")
 
     def checkpoint_state(self, metric: float | None = None) -> dict[str, Any]:
         """Return what a checkpoint holds beside the model and the stateful objects; every rank must call it.
@@ -247,8 +250,15 @@ class DefaultTrainer(TrainerBase):
         self._trainer.frozen = parameters
 
     def stateful_hooks(self) -> dict[str, Any]:
-        """Return the hooks that are stored in checkpoints, by name."""
-        return {type(hook).__name__: hook for hook in self._hooks if hasattr(hook, "state_dict")}
+        """Return the hooks that are stored in checkpoints, by name; the second one of a class is ``Name_2``."""
+        found: dict[str, Any] = {}
+        seen: Counter[str] = Counter()
+        for hook in self._hooks:
+            if hasattr(hook, "state_dict"):
+                name = type(hook).__name__
+                seen[name] += 1
+                found[name if seen[name] == 1 else f"{name}_{seen[name]}"] = hook
+        return found
 
     @property
     def sampler(self) -> Any:
@@ -258,8 +268,20 @@ class DefaultTrainer(TrainerBase):
     def before_train(self) -> None:
         """Call the hooks, then take up the random streams where the checkpoint left them."""
         super().before_train()
+        self._check_order_of_hooks()
         if self._random_state is not None:
             set_random_state(self._random_state)
+
+    def _check_order_of_hooks(self) -> None:
+        """Warn of a hook whose state a checkpoint would hold as it was before the hook's own step."""
+        saving = [number for number, hook in enumerate(self._hooks) if isinstance(hook, hooks.PeriodicCheckpointer)]
+        for hook in self._hooks[saving[-1] + 1 :] if saving else []:
+            if hasattr(hook, "state_dict"):
+                logger.warning(
+                    "%s has a state and is registered behind PeriodicCheckpointer, so that a checkpoint holds the "
+                    "state of one step before; put it earlier, in build_hooks",
+                    type(hook).__name__,
+                )
 
     # -- the parts -----------------------------------------------------------------------------------
 
@@ -273,6 +295,12 @@ class DefaultTrainer(TrainerBase):
                 self._last_eval_results = evaluate_beside(self.test, self.cfg, self.model, self.averages)
             return self._last_eval_results
 
+        periodic = hooks.PeriodicCheckpointer(
+            self.checkpointer,
+            cfg.SOLVER.CHECKPOINT_PERIOD,
+            period_iters=cfg.SOLVER.CHECKPOINT_PERIOD_ITERS,
+            keep=cfg.SOLVER.CHECKPOINT_KEEP,
+        )
         return [
             hooks.IterationTimer(),
             self._build_throughput() if comm.is_main_process() else None,
@@ -281,11 +309,12 @@ class DefaultTrainer(TrainerBase):
             hooks.LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if freeze else None,
             build_ema(cfg, self.averages),
             self._build_precise_bn() if cfg.TEST.PRECISE_BN.ENABLED else None,
-            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate, eval_period_iters=cfg.TEST.EVAL_PERIOD_ITERS),
             hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD) if comm.is_main_process() else None,
             self._build_manifest() if comm.is_main_process() and cfg.OUTPUT_DIR else None,
             hooks.BestCheckpointer(self.checkpointer),
-            hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD),
+            periodic,
+            hooks.StopOnSignal(periodic.save_now),
             hooks.ProgressLine() if comm.is_main_process() else None,
         ]
 
@@ -413,6 +442,27 @@ class DefaultTrainer(TrainerBase):
         if frozen:
             cfg.freeze()
         return cfg
+
+
+def best_metric_name(name: str, labels: Sequence[str]) -> str:
+    """Return the name, in the event storage, of the result that ``TEST.BEST_METRIC`` means.
+
+    Args:
+        name: of a result; with several test sets a name without ``/`` means that of the first set.
+        labels: of the test sets.
+
+    Raises:
+        ValueError: if the name is empty.
+
+    Example:
+        >>> best_metric_name("mAP", ["Market1501"])
+        'mAP'
+        >>> best_metric_name("mAP", ["a", "b"]), best_metric_name("b/mAP", ["a", "b"])
+        ('a/mAP', 'b/mAP')
+    """
+    if not name:
+        raise ValueError("TEST.BEST_METRIC is empty; name a result, such as metric or mAP")
+    return name if len(labels) == 1 or "/" in name else f"{labels[0]}/{name}"
 
 
 def write_results(folder: str, results: dict[str, dict[str, float]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,14 +14,18 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.distributed.elastic.multiprocessing.errors import record
 
 from ..utils import comm
+from .stopped import RunStopped
+from .supervise import reporting, supervise
 
 __all__ = ["launch"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_TIMEOUT = timedelta(minutes=30)
+DEFAULT_TIMEOUT = 1800.0
+"""Seconds that a process waits for a message of another one before it gives up."""
 
 
 def launch(
@@ -32,6 +37,7 @@ def launch(
     args: tuple[Any, ...] = (),
     *,
     device: str = "auto",
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> Any:
     """Run ``main_func(*args)`` in as many processes as there are devices to train on.
 
@@ -46,16 +52,23 @@ def launch(
         dist_url: ``tcp://host:port`` of machine 0; ``None`` or ``auto``: a free port, on a single machine.
         args: passed on to ``main_func``.
         device: what the run trains on, as ``MODEL.DEVICE`` says. CUDA talks through NCCL, anything else through gloo.
+        timeout: seconds that a process waits for a message of another one before it gives up, > 0. A process that dies
+            is noticed within seconds on its own machine whatever this says; it bounds the wait for the other machines.
 
     Returns:
         What ``main_func`` returns, when it runs in this process; otherwise ``None``.
 
     Raises:
-        ValueError: if there are fewer GPUs than processes, several machines have no ``dist_url``, or there is no such
-            machine.
+        ValueError: if there are fewer GPUs than processes, several machines have no ``dist_url``, there is no such
+            machine, or ``timeout`` is not positive.
+        RankFailed: if one of several processes failed or died; the others are ended with it.
+        RunStopped: if a signal stopped the run and it can go on; so the exit code is 75.
     """
+    if timeout <= 0:
+        raise ValueError(f"--dist-timeout must be more than 0 seconds, got {timeout}")
+    limit = timedelta(seconds=timeout)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return _run_under_torchrun(main_func, args, device)
+        return _run_under_torchrun(main_func, args, device, limit)
     if num_gpus_per_machine < 1 or num_machines < 1:
         raise ValueError(
             f"--num-gpus and --num-machines must be at least 1, got {num_gpus_per_machine} and {num_machines}"
@@ -79,12 +92,16 @@ def launch(
         if num_machines > 1:
             raise ValueError("--dist-url must be tcp://host:port of machine 0 when --num-machines is more than 1")
         dist_url = f"tcp://127.0.0.1:{_free_port()}"
-    mp.start_processes(
-        _run_process,
-        args=(main_func, args, world_size, num_gpus_per_machine, machine_rank, dist_url, use_cuda),
-        nprocs=num_gpus_per_machine,
-        start_method="spawn",
-    )
+    with tempfile.TemporaryDirectory(prefix="fastreid-launch-") as reports:
+        context = mp.start_processes(
+            _run_process,
+            args=(main_func, args, world_size, num_gpus_per_machine, machine_rank, dist_url, use_cuda, limit, reports),
+            nprocs=num_gpus_per_machine,
+            join=False,
+            start_method="spawn",
+        )
+        first = machine_rank * num_gpus_per_machine
+        supervise({first + number: process for number, process in enumerate(context.processes)}, reports)
     return None
 
 
@@ -113,15 +130,22 @@ def _run_process(
     machine_rank: int,
     dist_url: str,
     use_cuda: bool,
+    limit: timedelta,
+    reports: str,
 ) -> None:
     os.environ["LOCAL_RANK"], os.environ["LOCAL_WORLD_SIZE"] = str(local_rank), str(local_size)
     rank = machine_rank * local_size + local_rank
-    _join(local_rank, local_size, use_cuda, init_method=dist_url, world_size=world_size, rank=rank)
-    main_func(*args)
-    _leave()
+    with reporting(rank, reports):
+        _join(local_rank, local_size, use_cuda, limit, init_method=dist_url, world_size=world_size, rank=rank)
+        try:
+            main_func(*args)
+        except RunStopped:
+            _leave()
+            raise
+        _leave()
 
 
-def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], device: str) -> Any:
+def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], device: str, limit: timedelta) -> Any:
     use_cuda = _trains_on_cuda(device)
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -130,19 +154,23 @@ def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], de
             f"torchrun started {local_size} processes here, but this machine has {torch.cuda.device_count()} GPUs; "
             "lower --nproc-per-node, or set MODEL.DEVICE cpu"
         )
-    _join(local_rank, local_size, use_cuda)
-    result = main_func(*args)
+    _join(local_rank, local_size, use_cuda, limit)
+    try:
+        result = record(main_func)(*args)  # torchrun's report at the end shows the error that came first
+    except RunStopped:
+        _leave()
+        raise
     _leave()
     return result
 
 
-def _join(local_rank: int, local_size: int, use_cuda: bool, **where: Any) -> None:
+def _join(local_rank: int, local_size: int, use_cuda: bool, limit: timedelta, **where: Any) -> None:
     """Join the process group; share the cores fairly when the processes compute on the CPU."""
     if use_cuda:
         torch.cuda.set_device(local_rank)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
-    dist.init_process_group("nccl" if use_cuda else "gloo", timeout=DEFAULT_TIMEOUT, **where)
+    dist.init_process_group("nccl" if use_cuda else "gloo", timeout=limit, **where)
 
 
 def _leave() -> None:

@@ -100,14 +100,21 @@ def restore_run(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: str) 
     for name, hook in trainer.stateful_hooks().items():
         if name in checkpoint["hooks"]:
             hook.load_state_dict(checkpoint["hooks"][name])
+        else:
+            logger.warning("%s has no state of the hook %s, which begins anew", path, name)
+    dropped = checkpoint["hooks"].keys() - trainer.stateful_hooks() if comm.is_main_process() else ()
+    for name in sorted(dropped):  # the other ranks lack the hooks that write files
+        logger.warning("%s has a state of the hook %s, which this run has not: it is dropped", path, name)
     trainer.skipped_steps = checkpoint.get("skipped_steps", 0)
     trainer.start_iter = checkpoint["iteration"] + 1
     _move_sampler(trainer, seed=checkpoint["sampler"]["seed"])
     states = checkpoint["random_state"]
     if len(states) != comm.get_world_size():
         logger.warning(
-            "The checkpoint was written by %d processes, this run has %d: it sees the same batches, but whatever is "
-            "random inside the model (dropout) differs from here on",
+            "The checkpoint was written by %d processes, this run has %d: it goes on at the same place and sees the "
+            "same global batches, but its weights cannot be the same bit for bit. What is random inside the model "
+            "(dropout), batch-norm statistics and mined pairs, which each process takes from its own part of a batch, "
+            "and the order in which gradients are added up depend on the number of processes",
             len(states),
             comm.get_world_size(),
         )

@@ -16,6 +16,7 @@ from ..utils.collect_env import collect_env_info
 from ..utils.custom_imports import import_custom_modules
 from ..utils.env import seed_all_rng
 from ..utils.logger import setup_logger
+from .launch import DEFAULT_TIMEOUT
 
 __all__ = ["default_argument_parser", "default_setup", "load_config", "save_config"]
 
@@ -37,6 +38,13 @@ def default_argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-machines", type=int, default=1, help="machines of the run")
     parser.add_argument("--machine-rank", type=int, default=0, help="number of this machine, from 0")
     parser.add_argument("--dist-url", default="auto", help="tcp://host:port of machine 0; auto on a single machine")
+    parser.add_argument(
+        "--dist-timeout",
+        type=float,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a process waits for a message of another one (default: %(default).0f)",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs that override the config")
     return parser
 

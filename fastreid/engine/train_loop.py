@@ -17,6 +17,7 @@ from ..utils import comm
 from ..utils.events import EventStorage, get_event_storage
 from ..utils.weights import unwrap_model
 from .finite import FiniteWatch, StepRecord, Undo, describe_bad_step
+from .stopped import RunStopped
 
 __all__ = ["AMPTrainer", "HookBase", "SimpleTrainer", "TrainerBase"]
 
@@ -111,6 +112,9 @@ class TrainerBase:
                 self.before_train()
                 for epoch in range(self.start_epoch, max_epoch):
                     self._run_epoch(epoch)
+            except RunStopped:
+                self.after_train()
+                raise
             except BaseException:  # an interrupt too: the hooks must close their files
                 logger.exception("Exception during training:")
                 try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import shutil
 from collections import defaultdict
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .file_io import PathManager
 from .weights import averaged_state_dict, load_weights, read_file, state_dict_of, unwrap_model
@@ -27,6 +30,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 LAST_CHECKPOINT = "last_checkpoint"
+_UNFINISHED = ".tmp"
 
 
 class Checkpointer:
@@ -67,7 +71,8 @@ class Checkpointer:
             kwargs: further plain values or tensors to store.
 
         Raises:
-            OSError: if the disk is full or not writable; the older files are untouched.
+            OSError: if the disk is full, which is looked at before anything is written, or not writable; the older
+                files are untouched.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -77,7 +82,7 @@ class Checkpointer:
         os.makedirs(self.save_dir, exist_ok=True)
         path = os.path.join(self.save_dir, f"{name}.pth")
         logger.info("Saving checkpoint to %s", path)
-        write_atomically(path, lambda file: torch.save(data, file))
+        write_atomically(path, lambda file: torch.save(data, file), size=_bytes_of(data))
         self.tag_last_checkpoint(f"{name}.pth")
 
     def load(
@@ -143,6 +148,42 @@ class Checkpointer:
         names = sorted(os.listdir(self.save_dir)) if os.path.isdir(self.save_dir) else []
         return [os.path.join(self.save_dir, name) for name in names if name.endswith(".pth")]
 
+    def remove_unfinished(self) -> list[str]:
+        """Delete what a process that was killed while it wrote has left in the folder, and return the names.
+
+        Only for the run that writes there: the half-written file of one that is alive would go too.
+        """
+        if not self.save_to_disk or not os.path.isdir(self.save_dir):
+            return []
+        endings = (
+            f".pth{_UNFINISHED}",
+            f".json{_UNFINISHED}",
+            f".csv{_UNFINISHED}",
+            f".yaml{_UNFINISHED}",
+            LAST_CHECKPOINT + _UNFINISHED,
+        )
+        names = [name for name in sorted(os.listdir(self.save_dir)) if name.endswith(endings)]
+        for name in names:
+            logger.warning("Removing %s, which a process that was killed while it wrote has left", name)
+            os.remove(os.path.join(self.save_dir, name))
+        return names
+
+    def copy(self, path: str, name: str) -> None:
+        """Write a checkpoint that is there once more, as ``<save_dir>/<name>.pth``, and name it in ``last_checkpoint``.
+
+        Raises:
+            OSError: as :meth:`save`.
+        """
+        if not self.save_to_disk:
+            return
+        with open(path, "rb") as source:
+            write_atomically(
+                os.path.join(self.save_dir, f"{name}.pth"),
+                lambda file: shutil.copyfileobj(source, file),
+                size=os.path.getsize(path),
+            )
+        self.tag_last_checkpoint(f"{name}.pth")
+
     def resume_or_load(self, path: str, *, resume: bool = True, weights_key: str = "model") -> dict[str, Any]:
         """Restore everything from the newest checkpoint of the folder, or else only weights of ``path``, see `load`."""
         if resume and self.has_checkpoint():
@@ -164,25 +205,55 @@ class PeriodicCheckpointer:
         checkpointer: does the saving.
         period: in epochs, at least 1.
         max_epoch: number of epochs of the run; ``None``: there is no last one.
+        keep: how many of the newest files stay; 0: all. What this object did not write, ``model_final``, and the file
+            that ``last_checkpoint`` names are never deleted.
+
+    Attributes:
+        written: names of the files that it wrote and that are still there, oldest first.
     """
 
-    def __init__(self, checkpointer: Any, period: int, max_epoch: int | None = None) -> None:
+    def __init__(self, checkpointer: Any, period: int, max_epoch: int | None = None, *, keep: int = 0) -> None:
         if period < 1:
             raise ValueError(f"SOLVER.CHECKPOINT_PERIOD must be at least 1 epoch, got {period}")
+        if keep < 0:
+            raise ValueError(f"SOLVER.CHECKPOINT_KEEP must be >= 0 files (0: all), got {keep}")
         self.checkpointer = checkpointer
         self.period = int(period)
         self.max_epoch = max_epoch
+        self.keep = int(keep)
+        self.written: list[str] = []
 
     def step(self, epoch: int, **kwargs: Any) -> None:
         """Save if ``epoch`` (0-based, just finished) is due; ``kwargs`` go into the file."""
         if self.max_epoch is not None and epoch >= self.max_epoch - 1:
             self.save("model_final", epoch=epoch, **kwargs)
         elif (epoch + 1) % self.period == 0:
-            self.save(f"model_{epoch:04d}", epoch=epoch, **kwargs)
+            name = f"model_{epoch:04d}"
+            self.note(name)
+            self.save(name, epoch=epoch, **kwargs)
+            self.delete_old()
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Save now, under ``name``."""
         self.checkpointer.save(name, **kwargs)
+
+    def note(self, name: str) -> None:
+        """Count a file, about to be written, among the ones to keep or to delete later."""
+        self.written = [*(old for old in self.written if old != name), name]
+
+    def delete_old(self) -> None:
+        """Delete the oldest files that it wrote, down to ``keep``."""
+        if not self.keep:
+            return
+        old, self.written = self.written[: -self.keep], self.written[-self.keep :]
+        if not getattr(self.checkpointer, "save_to_disk", True):
+            return
+        newest = self.checkpointer.get_checkpoint_file()
+        for name in old:
+            path = os.path.join(self.checkpointer.save_dir, f"{name}.pth")
+            if path != newest and os.path.isfile(path):
+                logger.info("Removing %s: SOLVER.CHECKPOINT_KEEP is %d", path, self.keep)
+                os.remove(path)
 
 
 def export_average(source: str, target: str, which: str) -> None:
@@ -208,17 +279,22 @@ def export_average(source: str, target: str, which: str) -> None:
     write_atomically(target, lambda file: torch.save(result, file))
 
 
-def write_atomically(path: str, write: Any) -> None:
+def write_atomically(path: str, write: Callable[[IO[bytes]], Any], *, size: int = 0) -> None:
     """Write a file so that ``path`` holds either its old content or all of the new one, whatever happens.
 
     Args:
         path: the file; its folder exists.
         write: called with a binary file object.
+        size: about how many bytes will be written; if the disk has less room, nothing is.
 
     Raises:
         OSError: with the path in it, if the disk is full or not writable; ``path`` is as it was.
     """
-    temporary = f"{path}.tmp"
+    folder = os.path.dirname(path) or "."
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise _cannot_write(path, f"it takes about {_mib(size)}, and the disk has {_mib(free)} left", errno.ENOSPC)
+    temporary = path + _UNFINISHED
     try:
         with open(temporary, "wb") as file:
             write(file)
@@ -226,13 +302,73 @@ def write_atomically(path: str, write: Any) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
-        raise OSError(
-            f"cannot write {path}: {error}. The file that was there is untouched; "
-            "free some space or check the rights of its folder"
-        ) from error
+        _remove(temporary)
+        cause = _first_os_error(error)
+        reason = cause.strerror if cause is not None and cause.strerror else str(error).split("\n")[0]
+        left = _mib(shutil.disk_usage(folder).free)
+        raise _cannot_write(path, f"{reason} (the disk has {left} left)", cause and cause.errno) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _cannot_write(path: str, reason: str, number: int | None) -> OSError:
+    message = (
+        f"cannot write {path}: {reason}. The file that was there is untouched; free some space or check the rights of "
+        "its folder"
+    )
+    error = OSError(message)
+    error.errno = number
+    return error
+
+
+def _first_os_error(error: BaseException) -> OSError | None:
+    """Return the system's own complaint behind an error, if there is one."""
+    while error.__context__ is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error if isinstance(error, OSError) else None
+
+
+def _remove(path: str) -> None:
+    if os.path.exists(path):
+        os.remove(path)
+
+
+def _sync_folder(folder: str) -> None:
+    """Bring the new name of a file to the disk: a power cut shall not take it back."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems sync no folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
     finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+        os.close(descriptor)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _bytes_of(value: Any) -> int:
+    """Return about how many bytes ``torch.save`` writes for nested containers of tensors; shared memory counts once."""
+    sizes: dict[int, int] = {}
+
+    def visit(item: Any) -> int:
+        if isinstance(item, Tensor):
+            storage = item.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return 256  # its record, and padding
+        if isinstance(item, Mapping):
+            return sum(visit(key) + visit(part) for key, part in item.items())
+        if isinstance(item, list | tuple):
+            return sum(map(visit, item))
+        return len(item) if isinstance(item, str | bytes) else 8
+
+    return visit(value) + sum(sizes.values())
 
 
 def _plain(value: Any) -> Any:

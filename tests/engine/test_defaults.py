@@ -246,7 +246,7 @@ def test_what_cannot_be_evaluated_is_not_trained(market, tmp_path, options, mess
 
 
 def test_several_test_sets_are_named_in_results_and_metric(market, tmp_path):
-    options = ("DATASETS.TESTS", ("Market1501", "Market1501"), "SOLVER.MAX_EPOCH", 1)
+    options = ("DATASETS.TESTS", ("Market1501", "DukeMTMC"), "SOLVER.MAX_EPOCH", 1)
     trainer = DefaultTrainer(tiny_cfg(market, tmp_path, *options))
     assert trainer.metric_name == "Market1501/metric"
 

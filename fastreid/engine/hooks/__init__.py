@@ -5,7 +5,8 @@ time the step alone; ``SWA``, which holds the rate up, before ``LRScheduler``, w
 ``EMA`` before what reads the average; ``PreciseBN`` before what evaluates and stores the model; ``EvalHook`` before
 those that keep its numbers; ``PeriodicWriter`` and ``RunManifest`` before ``BestCheckpointer`` and
 ``PeriodicCheckpointer``, so that a run killed between them does its last iterations again instead of going on behind
-numbers that were never written; ``ProgressLine`` last.
+numbers that were never written; ``StopOnSignal`` behind these, so that it need not save what they have just saved;
+``ProgressLine`` last.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .manifest import RunManifest
 from .precise_bn import PreciseBN
 from .profiler import AutogradProfiler
 from .progress_line import ProgressLine
+from .stop import StopOnSignal
 from .swa import SWA
 from .throughput import Throughput
 from .timer import IterationTimer
@@ -42,6 +44,7 @@ __all__ = [
     "PreciseBN",
     "ProgressLine",
     "RunManifest",
+    "StopOnSignal",
     "Throughput",
     "flatten_results_dict",
     "get_bn_modules",
