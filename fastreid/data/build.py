@@ -17,6 +17,7 @@ from ..utils.worker_signals import leave_signals_to_parent
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
 from .datasets.build import build_dataset, dataset_labels, dataset_root
+from .loader import NamingLoader
 from .protocol import check_protocol
 from .samplers import InferenceSampler, TrainingSampler, build_mixed_sampler, build_train_sampler
 from .samplers.build import per_process_batch_size
@@ -91,7 +92,7 @@ def build_reid_train_loader(
     if sampler is None:
         sampler = TrainingSampler(len(train_set))
     batches = BatchSampler(sampler, per_process_batch_size(total_batch_size), drop_last=True)
-    return DataLoader(
+    return NamingLoader(
         train_set,
         batch_sampler=batches,
         persistent_workers=num_workers > 0,
@@ -163,7 +164,7 @@ def build_reid_test_loader(
         raise ValueError(f"TEST.IMS_PER_BATCH must be >= 1, got {test_batch_size}")
     mine = max(1, test_batch_size // comm.get_world_size())
     batches = BatchSampler(InferenceSampler(len(test_set)), mine, drop_last=False)
-    return DataLoader(test_set, batch_sampler=batches, **_common_options(num_workers, pin_memory, seed=0)), num_query
+    return NamingLoader(test_set, batch_sampler=batches, **_common_options(num_workers, pin_memory, seed=0)), num_query
 
 
 def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], list[tuple[str, int]]]:

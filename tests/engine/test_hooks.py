@@ -206,6 +206,58 @@ def test_checkpoints_hold_the_metric_of_their_own_epoch_and_the_best_is_kept():
     assert resumed.best == 30.0
 
 
+@pytest.mark.parametrize(("iters", "expected"), [(2, [1, 3, 5]), (4, [2, 3, 5]), (3, [2, 5]), (1, [0, 1, 2, 3, 4, 5])])
+def test_evaluation_by_iterations_comes_beside_that_by_epochs_and_once_at_a_time(iters, expected):
+    seen = []
+    trainer = Toy()
+
+    def evaluate():
+        seen.append(trainer.iter)
+        return {"metric": 1.0}
+
+    period = 0 if iters == 2 else 1
+    run([hooks.EvalHook(period, evaluate, eval_period_iters=iters)], epochs=2, trainer=trainer)
+    assert seen == expected
+    with pytest.raises(ValueError, match=r"TEST\.EVAL_PERIOD_ITERS must be >= 0 iterations \(0: off\), got -1"):
+        hooks.EvalHook(0, evaluate, eval_period_iters=-1)
+
+
+def test_checkpoints_by_iterations_come_beside_those_by_epochs():
+    class Recorder:
+        names = []
+
+        def save(self, name, **state):
+            self.names.append((name, state["iteration"], state["epoch"]))
+
+    run([hooks.PeriodicCheckpointer(Recorder(), 2, period_iters=2)], epochs=3)
+    assert Recorder.names == [
+        ("model_iter_0000001", 1, 0),
+        ("model_iter_0000003", 3, 1),
+        ("model_0001", 5, 1),  # due by both: one file
+        ("model_iter_0000007", 7, 2),
+        ("model_final", 8, 2),
+    ]
+    with pytest.raises(ValueError, match=r"SOLVER\.CHECKPOINT_PERIOD_ITERS must be >= 0"):
+        hooks.PeriodicCheckpointer(Recorder(), 2, period_iters=-1)
+
+
+def test_the_best_by_another_metric_does_not_count(caplog):
+    trainer = Toy()
+    trainer.metric_name = "mAP"
+    best = hooks.BestCheckpointer(None)
+    trainer.register_hooks([best])
+    best.load_state_dict({"best": 40.0, "metric": "metric"})
+    assert best.best == float("-inf")
+    assert "The best model so far is that by metric; the one by mAP is looked for from here on" in caplog.text
+    best.load_state_dict({"best": 40.0, "metric": "mAP"})
+    assert best.best == 40.0
+
+
+def test_results_without_the_usual_metric_are_said_once(caplog):
+    run([hooks.EvalHook(1, lambda: {"Accuracy": 1.0}), hooks.BestCheckpointer(None)], epochs=2)
+    assert caplog.text.count("the evaluation has no result 'metric'; it has Accuracy") == 1
+
+
 def test_every_result_reaches_the_file_also_the_last_one(tmp_path):
     path = tmp_path / "metrics.json"
     trainer = Toy()

@@ -177,9 +177,8 @@ def test_evaluation_by_iterations_changes_nothing_and_finds_the_best_by_any_resu
 
 
 def test_an_unknown_metric_is_an_error_that_lists_the_names(market, tmp_path):
-    trainer = defaults.DefaultTrainer(
-        tiny_cfg(market, tmp_path, "TEST.BEST_METRIC", "nAP", "TEST.EVAL_PERIOD_ITERS", 1)
-    )
+    options = ("TEST.BEST_METRIC", "nAP", "TEST.EVAL_PERIOD_ITERS", 1)
+    trainer = defaults.DefaultTrainer(tiny_cfg(market, tmp_path, *options))
     with pytest.raises(KeyError, match=r"TEST\.BEST_METRIC: the evaluation has no result 'nAP'; it has Rank-1, .*mAP"):
         trainer.train()
     assert trainer.iter == 0
@@ -238,37 +237,32 @@ def test_every_hook_with_a_state_is_stored_and_what_cannot_be_is_said(market, tm
 # -- several processes ---------------------------------------------------------------------------------------------
 
 
-def three_runs(whole, cut):
-    """One run that nobody stops; one that a signal to the second process stops; and the rest of that."""
+def four_runs(whole, cut):
+    """One run that nobody stops; one that a signal to the second process stops; the rest of that; and one that
+    ends the process as stopped runs do."""
     train(whole)
     seed_all_rng(cut.SEED)
     stopped = train_until_told(cut, Signal(4) if comm.get_rank() else HookBase())
     assert stopped.iteration == 5  # the other process hears of it one iteration later
     resumed, _ = train(cut, resume=True)
     assert resumed.start_iter == stopped.iteration + 1
+    last = defaults.DefaultTrainer(cut)
+    last.register_hooks([Signal(0) if comm.get_rank() else HookBase()])
+    last.train()
 
 
 def test_two_processes_stop_at_the_same_iteration_and_go_on_exactly(market, tmp_path, caplog):
     whole, cut = (tiny_cfg(market, tmp_path / name) for name in ("whole", "cut"))
-    launch(three_runs, 2, args=(whole, cut), device="cpu")
+    with pytest.raises(RunStopped) as found:  # by the fourth
+        launch(four_runs, 2, args=(whole, cut), device="cpu")
+    assert found.value.code == STOPPED_EXIT_CODE
     assert differing(checkpoint(tmp_path / "whole")["model"], checkpoint(tmp_path / "cut")["model"]) == []
+    assert (tmp_path / "cut" / "last_checkpoint").read_text() == "model_iter_0000001.pth"
     # and on another number of processes: at the right place, and said
     (tmp_path / "cut" / "last_checkpoint").write_text("model_0001.pth")
     trainer, results = train(cut, resume=True)
     assert trainer.start_iter == 6 and results
     assert "The checkpoint was written by 2 processes, this run has 1" in caplog.text
-
-
-def stop_in_the_second_process(cfg):
-    trainer = defaults.DefaultTrainer(cfg)
-    trainer.register_hooks([Signal(3) if comm.get_rank() else HookBase()])
-    trainer.train()
-
-
-def test_launch_ends_with_the_exit_code_of_a_stopped_run(market, tmp_path):
-    with pytest.raises(RunStopped) as found:
-        launch(stop_in_the_second_process, 2, args=(tiny_cfg(market, tmp_path),), device="cpu")
-    assert found.value.code == STOPPED_EXIT_CODE
 
 
 def die_in_the_second_process(cfg):
@@ -298,7 +292,7 @@ def test_a_broken_image_is_named_by_the_whole_run(tmp_path):
 def test_a_dead_worker_is_named(market, tmp_path):
     def kill_a_worker(trainer):
         if trainer.iter == 1:
-            worker = trainer._trainer._batches._workers[0]
+            worker = trainer._trainer._batches.batches._workers[0]
             pids.append(worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
 
@@ -306,8 +300,6 @@ def test_a_dead_worker_is_named(market, tmp_path):
     cfg = tiny_cfg(market, tmp_path, "DATALOADER.NUM_WORKERS", 2, "SOLVER.MAX_EPOCH", 500, "TEST.EVAL_PERIOD", 0)
     trainer = defaults.DefaultTrainer(cfg)
     trainer.register_hooks([hooks.CallbackHook(before_step=kill_a_worker)])
-    with pytest.raises(
-        RuntimeError, match=r"DataLoader worker \(pid(\(s\))? \d+\) .*(Killed|exited unexpectedly)"
-    ) as e:
+    with pytest.raises(RuntimeError, match=r"DataLoader worker .*(was killed by SIGKILL|Killed)") as found:
         trainer.train()
-    assert str(pids[0]) in str(e.value)
+    assert str(pids[0]) in str(found.value)

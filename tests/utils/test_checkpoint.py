@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import subprocess
 
 import pytest
 import torch
 from torch import nn
 
+from fastreid.utils import checkpoint
 from fastreid.utils.checkpoint import (
     Checkpointer,
     PeriodicCheckpointer,
@@ -121,3 +125,77 @@ def test_periodic_names_are_those_of_v13():
 def test_messages_group_keys_by_module():
     assert "a.{bias, weight}\n  c" in get_missing_parameters_message(["a.weight", "a.bias", "c"])
     assert "b.w" in get_unexpected_parameters_message(["b.w"])
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
+    checkpointer = Checkpointer(filled(1.0), str(tmp_path))
+    checkpointer.save("a")
+    before = (tmp_path / "a.pth").read_bytes()
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=20))
+    monkeypatch.setattr(torch, "save", lambda *_: pytest.fail("it was tried all the same"))
+    with pytest.raises(OSError, match=r"cannot write .*a\.pth: it takes about .* disk has 0\.0 MiB left") as found:
+        checkpointer.save("a")
+    assert found.value.errno == errno.ENOSPC
+    assert (tmp_path / "a.pth").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pth", "last_checkpoint"]
+
+
+def test_the_size_of_a_file_is_known_before_it_is_written(tmp_path):
+    shared = torch.zeros(100_000)
+    model = nn.ParameterDict({"all": nn.Parameter(shared), "part": nn.Parameter(shared[:50_000])})
+    extra = {"list": [torch.zeros(1000, dtype=torch.int64)], "text": "x" * 5000}
+    Checkpointer(model, str(tmp_path)).save("a", **extra)
+    size = (tmp_path / "a.pth").stat().st_size
+    guess = checkpoint._bytes_of({"model": model.state_dict(), **extra})
+    assert size * 0.95 < guess < size * 1.05
+
+
+def test_a_disk_that_is_full_after_all_leaves_the_old_file(tmp_path):
+    """A real one: a small file system, where the rights to mount it are there."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
+    try:
+        model = nn.Linear(100, 100)
+        checkpointer = Checkpointer(model, str(disk))
+        checkpointer.save("a")
+        before = (disk / "a.pth").read_bytes()
+        (disk / "filler").write_bytes(b"x" * 500_000)
+        with pytest.raises(OSError, match=r"it takes about 1\.0 MiB, and the disk has"):
+            checkpointer.save("a", more=torch.zeros(250_000))
+        with pytest.raises(OSError, match=r"cannot write .*a\.pth: No space left on device"):
+            write_atomically(str(disk / "a.pth"), lambda file: torch.save(torch.zeros(250_000), file))
+        assert (disk / "a.pth").read_bytes() == before
+        assert checkpointer.get_checkpoint_file() == str(disk / "a.pth")
+        assert not list(disk.glob("*.tmp"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_the_rest_of_a_killed_write_is_removed_and_nothing_else(tmp_path):
+    for name in ("a.pth", "b.pth.tmp", "last_checkpoint.tmp", "results.json.tmp", "notes.tmp"):
+        (tmp_path / name).write_bytes(b"x")
+    assert Checkpointer(filled(1.0), str(tmp_path), save_to_disk=False).remove_unfinished() == []
+    names = ["b.pth.tmp", "last_checkpoint.tmp", "results.json.tmp"]
+    assert Checkpointer(filled(1.0), str(tmp_path)).remove_unfinished() == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pth", "notes.tmp"]
+    assert Checkpointer(filled(1.0), str(tmp_path / "none")).remove_unfinished() == []
+
+
+def test_old_files_go_but_for_the_one_to_resume_from(tmp_path):
+    checkpointer = Checkpointer(filled(1.0), str(tmp_path))
+    periodic = PeriodicCheckpointer(checkpointer, 1, max_epoch=9, keep=2)
+    (tmp_path / "model_0007.pth").write_bytes(b"of another run")
+    for epoch in range(4):
+        periodic.step(epoch)
+    assert sorted(path.stem for path in tmp_path.glob("*.pth")) == ["model_0002", "model_0003", "model_0007"]
+    checkpointer.tag_last_checkpoint("model_0002.pth")
+    periodic.delete_old()
+    periodic.note("model_0004")
+    periodic.delete_old()
+    assert (tmp_path / "model_0002.pth").exists()
+    with pytest.raises(ValueError, match="CHECKPOINT_KEEP must be >= 0 files"):
+        PeriodicCheckpointer(checkpointer, 1, keep=-1)
