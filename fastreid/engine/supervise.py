@@ -70,34 +70,33 @@ def supervise(processes: Mapping[int, BaseProcess], folder: str) -> None:
     """
     with _Forwarding(processes) as forwarding:
         running = dict(processes)
-        failed = False
         deadline = float("inf")
         while running and time.monotonic() < deadline and not forwarding.again:
             wait([process.sentinel for process in running.values()], timeout=POLL)
-            for rank in [rank for rank, process in running.items() if not process.is_alive()]:
-                code = running.pop(rank).exitcode
-                if code not in (0, STOPPED_EXIT_CODE) and not failed:
-                    failed, deadline = True, time.monotonic() + GRACE
+            ended = [running.pop(rank) for rank, process in list(running.items()) if not process.is_alive()]
+            # a report counts by itself: with its neighbours waiting, a process may not get to its own end
+            reported = any(_report(folder, rank) is not None for rank in processes)
+            if reported or any(process.exitcode not in (0, STOPPED_EXIT_CODE) for process in ended):
+                deadline = min(deadline, time.monotonic() + GRACE)
         for process in running.values():
             process.kill()  # what waits for a message in C would not answer to less
         for process in processes.values():
             process.join()
-        ended = sorted(rank for rank in processes if rank not in running)
-        _tell(processes, ended, folder, forwarding.received)
+        if forwarding.again:
+            raise SystemExit(128 + forwarding.received)
+        codes = {rank: process.exitcode for rank, process in processes.items() if rank not in running}
+        _tell(processes, codes, folder, forwarding.received)
 
 
-def _tell(processes: Mapping[int, BaseProcess], ended: list[int], folder: str, received: int) -> None:
-    """Raise what the ends of the processes mean; ``ended``: the ranks that were not killed from here."""
-    codes = {rank: processes[rank].exitcode for rank in ended}
-    bad = [rank for rank, code in codes.items() if code not in (0, STOPPED_EXIT_CODE)]
-    reports = {rank: report for rank in bad if (report := _report(folder, rank)) is not None}
-    if received and len(ended) < len(processes):  # it came again, and the rest was killed
-        raise SystemExit(128 + received)
+def _tell(processes: Mapping[int, BaseProcess], codes: Mapping[int, int | None], folder: str, received: int) -> None:
+    """Raise what the ends of the processes mean; ``codes``: the exit codes of those that were not killed from here."""
+    reports = {rank: report for rank in processes if (report := _report(folder, rank)) is not None}
+    bad = sorted({*reports, *(rank for rank, code in codes.items() if code not in (0, STOPPED_EXIT_CODE))})
     if bad and received and not reports and all(codes[rank] in (-received, 128 + received) for rank in bad):
         logger.warning("%s came before there was anything to save", signal.Signals(received).name)
         raise SystemExit(128 + received)
     if bad:
-        rank = min(bad, key=lambda rank: _precedence(codes[rank], reports.get(rank)))
+        rank = min(bad, key=lambda rank: _precedence(codes.get(rank), reports.get(rank)))
         if rank in reports:
             logger.error("Rank %d failed:\n%s", rank, reports[rank]["traceback"].rstrip())
         how = f"failed: {reports[rank]['error']}" if rank in reports else _how_it_died(codes[rank])

@@ -52,6 +52,12 @@ def aborts(folder):
     os.abort()
 
 
+def raises_and_does_not_get_away(folder):
+    with pytest.raises(SystemExit), reporting(1, folder):
+        raise ImageReadError("cannot decode the image a/b.jpg; replace it")
+    time.sleep(LONG)
+
+
 def hears_of_a_worker(folder):
     with reporting(1, folder):
         raise RuntimeError(
@@ -106,6 +112,7 @@ def started(tmp_path):
             hears_of_a_worker,
             r"^rank 1 .* cannot decode the image a/b.jpg \(in DataLoader worker process 1\); its",
         ),
+        (waits, raises_and_does_not_get_away, r"^rank 1 .* failed: ImageReadError"),
         (finishes, raises, r"^rank 1 .* failed: ImageReadError"),
     ],
 )

@@ -121,6 +121,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_a_run_stops_resumably_with_its_exit_code(market, tmp_path):
     """The command line, and a signal to the whole group of processes, as a scheduler may send it."""
     file = config_file(market, tmp_path, "SOLVER.MAX_EPOCH", 100_000, "DATALOADER.NUM_WORKERS", 2, "LOG_PERIOD", 1)
@@ -251,6 +252,7 @@ def four_runs(whole, cut):
     last.train()
 
 
+@pytest.mark.slow
 def test_two_processes_stop_at_the_same_iteration_and_go_on_exactly(market, tmp_path, caplog):
     whole, cut = (tiny_cfg(market, tmp_path / name) for name in ("whole", "cut"))
     with pytest.raises(RunStopped) as found:  # by the fourth
@@ -271,6 +273,7 @@ def die_in_the_second_process(cfg):
     trainer.train()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_the_others_down(market, tmp_path):
     with pytest.raises(RankFailed, match=r"^rank 1 \(process \d+\) was killed by SIGKILL"):
         launch(die_in_the_second_process, 2, args=(tiny_cfg(market, tmp_path),), device="cpu")
@@ -280,6 +283,7 @@ def train_plainly(cfg):
     defaults.DefaultTrainer(cfg).train()
 
 
+@pytest.mark.slow
 def test_a_broken_image_is_named_by_the_whole_run(tmp_path):
     root = write_market(tmp_path / "data")
     broken = sorted((root / "Market-1501-v15.09.15" / "bounding_box_train").iterdir())[5]
