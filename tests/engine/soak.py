@@ -140,15 +140,20 @@ def soak_resume(folder: Path, count: int, seed: int) -> list[dict[str, object]]:
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
         workers, run = 2 * (number % 2), folder / f"run{number}"
-        kills, resume = [], False
-        for _ in range(2 if rng.random() < 1 / 3 else 1):
+        kills = []
+        wanted = 2 if rng.random() < 1 / 3 else 1
+        while len(kills) < wanted:
             kill_at, delay = rng.randint(1, ITERATIONS), rng.random() * 0.05
-            child = Child(train(root, run, workers, resume=resume), log)
+            child = Child(train(root, run, workers, resume=bool(kills)), log)
             seen = child.wait_for(kill_at)
             time.sleep(delay)
             child.kill()
-            kills.append({"steps": seen, "delay": round(delay, 4), "exit": child.join()})
-            resume = True
+            code = child.join()
+            if code == 0:  # it came to its end before the kill: once more, from the start
+                shutil.rmtree(run)
+                kills = []
+                continue
+            kills.append({"steps": seen, "delay": round(delay, 4), "exit": code})
         code = Child(train(root, run, workers, resume=True), log).join()
         different = differences(whole, run) if code == 0 else [f"the resumed run failed: {log.read_text()[-2000:]}"]
         trials.append({"trial": number, "workers": workers, "kills": kills, "different": different})
