@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure training steps, loading, inference, evaluation and sampling; docs/benchmarks.md explains the figures.
+"""Measure training, loading, feeding, inference, evaluation and sampling; docs/benchmarks.md explains the figures.
 
 python tools/benchmark.py --quick
 python tools/benchmark.py --only evaluation,loader --json figures.json

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["AREAS", "CONFIG_FILE", "SAMPLERS", "VARIANTS", "Case", "parse_variant", "plan"]
 
-AREAS = ("train", "loader", "inference", "evaluation", "sampler")
+AREAS = ("train", "loader", "feed", "inference", "evaluation", "sampler")
 """Names of the areas, in their order; each is a module of this package with a function ``measure``."""
 
 CONFIG_FILE = "Market1501/bagtricks_R50-ibn.yml"
@@ -41,6 +41,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 _SIZES: dict[str, dict[str, Any]] = {
     "train": {"batch": 64, "steps": 3},
     "loader": {"images": 2048, "batch": 64, "workers": 1},
+    "feed": {"images": 2048, "batch": 64, "steps": 100, "workers": 2, "ms_per_image": 1.0},
     "inference": {"batch": 64, "steps": 5},
     "evaluation": {"queries": 3368, "gallery": 19732, "dimensions": 2048},
     "sampler": {"images": 1_000_000, "identities": 100_000},
@@ -48,6 +49,7 @@ _SIZES: dict[str, dict[str, Any]] = {
 _QUICK_SIZES: dict[str, dict[str, Any]] = {
     "train": {"batch": 16, "steps": 2},
     "loader": {"images": 256, "batch": 64, "workers": 1},
+    "feed": {"images": 256, "batch": 64, "steps": 20, "workers": 2, "ms_per_image": 1.0},
     "inference": {"batch": 16, "steps": 2},
     "evaluation": {"queries": 500, "gallery": 5000, "dimensions": 2048},
     "sampler": {"images": 100_000, "identities": 10_000},
@@ -113,6 +115,7 @@ def plan(
     for plain in (True, False):
         name = "plain torchvision" if plain else "library"
         cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))
+    cases["feed"].append(Case("feed", "stand-in accelerator", {**sizes["feed"], **recipe}))
     for metric in ("cosine", "euclidean"):
         cases["evaluation"].append(Case("evaluation", metric, {**sizes["evaluation"], "metric": metric}))
     for sampler in SAMPLERS:

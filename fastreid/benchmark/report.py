@@ -17,6 +17,7 @@ FIGURES = {
     "seconds": "s",
     "setup_seconds": "s to set up",
     "waiting_percent": "waiting %",
+    "waiting_percent_median": "median waiting %",
     "peak_memory_mib": "peak MiB",
     "times_baseline": "x baseline",
     "product_ratio": "x torch.mm",
@@ -25,7 +26,8 @@ FIGURES = {
 
 ``images_per_second``: higher is better. ``seconds``: per step, batch, evaluation or epoch's order.
 ``setup_seconds``: before the first epoch, once.
-``waiting_percent``: share of a training step in which it waited for its batch. ``peak_memory_mib``: see ``PeakMemory``.
+``waiting_percent``: share of the training steps in which they waited for their batch; ``waiting_percent_median``: that
+of the median step. ``peak_memory_mib``: see ``PeakMemory``.
 ``times_baseline``: images per second divided by the baseline's of the same round. ``product_ratio``: time of the
 evaluation divided by that of ``torch.mm``.
 """

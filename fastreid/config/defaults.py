@@ -230,6 +230,8 @@ _C.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
 _C.DATALOADER.NUM_INSTANCE = 4
 # Processes that load training images; 0: the training process does it itself.
 _C.DATALOADER.NUM_WORKERS = 8
+# Batches that each of these processes makes ahead, >= 1; more even out images that take long to read, and take memory.
+_C.DATALOADER.PREFETCH_FACTOR = 2
 # For SetReWeightSampler: of every sum(SET_WEIGHT) identities of a batch, how many come from each set (camid, sorted).
 _C.DATALOADER.SET_WEIGHT = []
 

@@ -57,6 +57,7 @@ def _train_loader_from_config(
         "total_batch_size": cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUM_STEPS,
         "num_workers": cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
         "pin_memory": _wants_pinned_memory(cfg),
+        "prefetch_factor": cfg.DATALOADER.PREFETCH_FACTOR,
     }
 
 
@@ -68,6 +69,7 @@ def build_reid_train_loader(
     total_batch_size: int,
     num_workers: int = 0,
     pin_memory: bool | None = None,
+    prefetch_factor: int = 2,
 ) -> DataLoader:
     """Build the loader of training batches: endless, shuffled, every batch full, on the CPU.
 
@@ -84,11 +86,15 @@ def build_reid_train_loader(
         total_batch_size: images in the batches of all processes together.
         num_workers: processes that read images, at most one per core; 0 reads in this one.
         pin_memory: keep batches in page-locked memory, where a GPU fetches them faster; ``None``: if CUDA is there.
+        prefetch_factor: batches that each worker process makes ahead, at least 1.
 
     Raises:
-        ValueError: if the processes cannot share the batch equally, or the set is smaller than one batch.
+        ValueError: if the processes cannot share the batch equally, the set is smaller than one batch, or nothing is
+            to be made ahead.
     """
     _check_batch_fits(len(train_set), total_batch_size, "the given set")
+    if prefetch_factor < 1:
+        raise ValueError(f"DATALOADER.PREFETCH_FACTOR must be at least 1 batch, got {prefetch_factor}")
     if sampler is None:
         sampler = TrainingSampler(len(train_set))
     batches = BatchSampler(sampler, per_process_batch_size(total_batch_size), drop_last=True)
@@ -96,6 +102,7 @@ def build_reid_train_loader(
         train_set,
         batch_sampler=batches,
         persistent_workers=num_workers > 0,
+        prefetch_factor=prefetch_factor if num_workers > 0 else None,  # torch takes it with workers only
         **_common_options(num_workers, pin_memory, seed=getattr(sampler, "seed", None)),
     )
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from ..data.prefetch import DevicePrefetcher
 from ..solver.gradient_norm import gradient_norm
 from ..utils import comm
 from ..utils.events import EventStorage, get_event_storage
@@ -285,13 +286,9 @@ class SimpleTrainer(TrainerBase):
         """Return the next batch on the model's device, and the seconds that it was waited for."""
         start = time.perf_counter()
         if self._batches is None:
-            self._batches = iter(self.data_loader)
+            self._batches = iter(DevicePrefetcher(self.data_loader, self.device))
         batch = next(self._batches)
-        waited = time.perf_counter() - start
-        move = {
-            key: value.to(self.device, non_blocking=True) for key, value in batch.items() if isinstance(value, Tensor)
-        }
-        return {**batch, **move}, waited
+        return batch, time.perf_counter() - start
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the losses of a batch.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fastreid.benchmark import evaluation, inference, loader, sampler, train
+from fastreid.benchmark import evaluation, feed, inference, loader, sampler, train
 from fastreid.benchmark.cases import SAMPLERS
 from fastreid.benchmark.images import write_images
 from fastreid.benchmark.meters import seconds
@@ -66,6 +66,15 @@ def test_loader(plain):
 def test_loader_reads_whole_batches():
     with pytest.raises(ValueError, match=r"images must be a multiple of batch \(8\), got 12"):
         loader.measure(plain=True, images=12, batch=8, workers=0, **_TINY)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_feed(workers):
+    figures = feed.measure(batch=8, steps=4, workers=workers, ms_per_image=2.0, images=16, **_TINY)
+    assert set(figures) == {"seconds", "images_per_second", "waiting_percent", "waiting_percent_median"}
+    assert figures["seconds"] >= 0.016  # the stand-in's sleep
+    assert figures["seconds"] * figures["images_per_second"] == pytest.approx(8)
+    assert 0 < figures["waiting_percent"] < 100 and 0 < figures["waiting_percent_median"] < 100
 
 
 def test_inference():

@@ -62,7 +62,7 @@ def test_parameters_are_those_of_old():
     required = inspect.Parameter.empty
     train = {"train_set": required, "sampler": None, "total_batch_size": required, "num_workers": 0}
     test = {"test_set": required, "test_batch_size": required, "num_query": required, "num_workers": 4}
-    assert defaults(build_reid_train_loader) == train | {"pin_memory": None}
+    assert defaults(build_reid_train_loader) == train | {"pin_memory": None, "prefetch_factor": 2}
     assert defaults(build_reid_test_loader) == test | {"pin_memory": None}
 
 
@@ -443,3 +443,15 @@ def test_there_are_no_more_workers_than_cores(cfg, monkeypatch, caplog):
     assert build_reid_train_loader(cfg).num_workers == 3
     assert "8 worker processes are asked for, but there are 3 cores: taking 3" in caplog.text
     assert build_reid_test_loader(cfg, dataset_name="Market1501")[0].num_workers == 2
+
+
+def test_batches_made_ahead_are_the_configs(cfg):
+    cfg.DATALOADER.NUM_WORKERS = 1
+    assert build_reid_train_loader(cfg).prefetch_factor == 2
+    cfg.DATALOADER.PREFETCH_FACTOR = 5
+    loader = build_reid_train_loader(cfg)
+    assert (loader.prefetch_factor, loader.persistent_workers) == (5, True)
+    assert build_reid_train_loader(cfg, num_workers=0).prefetch_factor is None
+    cfg.DATALOADER.PREFETCH_FACTOR = 0
+    with pytest.raises(ValueError, match=r"DATALOADER\.PREFETCH_FACTOR must be at least 1 batch, got 0"):
+        build_reid_train_loader(cfg)
