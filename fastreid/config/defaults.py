@@ -172,6 +172,10 @@ _C.INPUT.TRANSFORMS.TRAIN = (
     "random_patch",
 )
 _C.INPUT.TRANSFORMS.TEST = ("resize_test", "center_crop")
+# Stages of TRANSFORMS.TRAIN that run on whole batches on the model's device, not in the workers: horizontal_flip |
+# color_jitter | random_erasing | one's own BatchStage. No stage that is on and not named here may come after one of
+# them. The workers draw what happens to each image, so images are the same as without.
+_C.INPUT.ON_DEVICE = ()
 # Random resized crop: size in pixels, area and aspect-ratio ranges.
 _C.INPUT.CROP = CN({"ENABLED": False})
 _C.INPUT.CROP.SIZE = [224, 224]

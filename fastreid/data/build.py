@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from .loader import NamingLoader
 from .protocol import check_protocol
 from .samplers import InferenceSampler, TrainingSampler, build_mixed_sampler, build_train_sampler
 from .samplers.build import per_process_batch_size
+from .staged_loader import StagedLoader
 from .transforms import build_transforms
 
 __all__ = [
@@ -98,7 +100,8 @@ def build_reid_train_loader(
     if sampler is None:
         sampler = TrainingSampler(len(train_set))
     batches = BatchSampler(sampler, per_process_batch_size(total_batch_size), drop_last=True)
-    return NamingLoader(
+    stages = getattr(train_set, "batch_stages", {})
+    return (partial(StagedLoader, stages=stages) if stages else NamingLoader)(
         train_set,
         batch_sampler=batches,
         persistent_workers=num_workers > 0,

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset, get_worker_info
 from ..utils.env import random_stream
 from .data_utils import read_image
 from .samplers.stream import StreamIndex
+from .transforms.batch_stage import ON_DEVICE, BatchStage
 
 __all__ = ["CommDataset"]
 
@@ -54,7 +55,8 @@ class CommDataset(Dataset):
 
         Returns:
             ``images``: what the transform makes, by ``build_transforms`` uint8 ``(3, H, W)``; ``targets``, ``camids``:
-            int; ``img_paths``: str.
+            int; ``img_paths``: str. If the transform leaves stages to the device (``INPUT.ON_DEVICE``), ``images`` is
+            what they take, and ``on_device`` holds the parameters of each, float32 ``(P,)``, by its name.
 
         Raises:
             ImageReadError: if the image cannot be read; names the file.
@@ -65,12 +67,24 @@ class CommDataset(Dataset):
             if isinstance(index, StreamIndex):
                 # Nobody draws from a worker's streams between two items, and numpy's takes long to put back.
                 with random_stream(index.seed, index.position, restore=get_worker_info() is None):
-                    image = self.transform(image)
+                    image = self._transformed(image)
             else:
-                image = self.transform(image)
+                image = self._transformed(image)
         if self.relabel:
             pid, camid = self.pid_dict[pid], self.cam_dict[camid]
+        if isinstance(image, tuple):
+            image, parameters = image
+            return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path, ON_DEVICE: parameters}
         return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path}
+
+    def _transformed(self, image: Any) -> Any:
+        """Return what the transform makes; if it leaves stages to the device, their parameters too."""
+        return self.transform.prepare(image) if self.batch_stages else self.transform(image)
+
+    @property
+    def batch_stages(self) -> dict[str, BatchStage]:
+        """Stages that are left for the device, by name; see ``finish_batch``."""
+        return getattr(self.transform, "batch_stages", {})
 
     @property
     def num_classes(self) -> int:

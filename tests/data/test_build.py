@@ -15,6 +15,7 @@ import fastreid.data.build as build
 from fastreid.config import get_cfg
 from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.prefetch import DevicePrefetcher
 from fastreid.data.samplers import NaiveIdentitySampler, TrainingSampler
 from fastreid.data.transforms import ToTensor, build_transforms
 
@@ -455,3 +456,21 @@ def test_batches_made_ahead_are_the_configs(cfg):
     cfg.DATALOADER.PREFETCH_FACTOR = 0
     with pytest.raises(ValueError, match=r"DATALOADER\.PREFETCH_FACTOR must be at least 1 batch, got 0"):
         build_reid_train_loader(cfg)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stages_on_the_device_change_no_batch(cfg, workers):
+    wanted = batches(build_reid_train_loader(cfg), 4)
+    cfg.INPUT.ON_DEVICE = ("horizontal_flip", "color_jitter", "random_erasing")
+    loader = build_reid_train_loader(cfg, num_workers=workers)
+    raw = next(loader.raw_batches())
+    assert {name: tuple(drawn.shape) for name, drawn in raw["on_device"].items()} == {
+        "horizontal_flip": (8, 1),
+        "color_jitter": (8, 9),
+        "random_erasing": (8, 4),
+    }
+    assert not torch.equal(raw["images"], wanted[0]["images"])
+    made = batches(loader, 4)
+    assert_same(made, wanted)
+    assert set(made[0]) == set(wanted[0])
+    assert_same(list(itertools.islice(DevicePrefetcher(loader, "cpu"), 4)), wanted)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .affine import affine
 from .augmix import AugMix, augmix
 from .autoaugment import AutoAugment, auto_augment
+from .batch_stage import BatchStage
 from .build import TRANSFORM_REGISTRY, Pipeline, build_transforms
-from .color_jitter import color_jitter
+from .color_jitter import ColorJitter, color_jitter
 from .crop import center_crop, random_resized_crop
 from .flip import RandomHorizontalFlip, horizontal_flip
 from .on_pil import OnPil
@@ -21,6 +22,8 @@ __all__ = [
     "TRANSFORM_REGISTRY",
     "AugMix",
     "AutoAugment",
+    "BatchStage",
+    "ColorJitter",
     "OnPil",
     "PadAndCrop",
     "Pipeline",

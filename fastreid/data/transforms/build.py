@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...config import CfgNode, get_cfg
 from ...utils.registry import Registry
+from .batch_stage import BatchStage
 from .to_tensor import to_pixels
 
 __all__ = ["TRANSFORM_REGISTRY", "Pipeline", "build_transforms"]
@@ -30,10 +31,16 @@ class Pipeline:
 
     Args:
         transforms: callables from a uint8 tensor ``(3, H, W)`` to another, see ``TRANSFORM_REGISTRY``.
+        batch_stages: the last stages, by name, of which :meth:`prepare` only draws what they will do to the image.
     """
 
-    def __init__(self, transforms: Sequence[Callable[[Tensor], Tensor]]) -> None:
+    def __init__(
+        self,
+        transforms: Sequence[Callable[[Tensor], Tensor]],
+        batch_stages: Mapping[str, BatchStage] | None = None,
+    ) -> None:
         self.transforms = list(transforms)
+        self.batch_stages = dict(batch_stages or {})
 
     def __call__(self, image: Image.Image | np.ndarray | Tensor) -> Tensor:
         """Process one image.
@@ -44,8 +51,23 @@ class Pipeline:
         Returns:
             The last transform's tensor, contiguous: ``(3, H', W')``, uint8 as far as this library's stages go.
         """
+        return self._run(image, [*self.transforms, *self.batch_stages.values()])
+
+    def prepare(self, image: Image.Image | np.ndarray | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Process one image up to the batch stages, and draw for those.
+
+        Args:
+            image: as above.
+
+        Returns:
+            The tensor that the batch stages take, and the parameters ``(P,)`` of each of them by its name.
+        """
+        pixels = self._run(image, self.transforms)
+        return pixels, {name: stage.draw(*pixels.shape[-2:]) for name, stage in self.batch_stages.items()}
+
+    def _run(self, image: Image.Image | np.ndarray | Tensor, transforms: Sequence[Callable]) -> Tensor:
         pixels = image if isinstance(image, Tensor) else to_pixels(image)
-        for transform in self.transforms:
+        for transform in transforms:
             try:
                 pixels = transform(pixels)
             except (AttributeError, TypeError) as error:
@@ -67,7 +89,8 @@ class Pipeline:
         return bound
 
     def __repr__(self) -> str:
-        return f"Pipeline({', '.join(map(repr, self.transforms))})"
+        later = [f"on the device: {stage!r}" for stage in self.batch_stages.values()]
+        return f"Pipeline({', '.join([*map(repr, self.transforms), *later])})"
 
 
 def build_transforms(cfg: CfgNode, is_train: bool = True) -> Pipeline:
@@ -79,7 +102,8 @@ def build_transforms(cfg: CfgNode, is_train: bool = True) -> Pipeline:
 
     Raises:
         KeyError: if a stage is not registered.
-        ValueError: if a value of ``INPUT`` is not possible, or turns on a stage that has no place in the order.
+        ValueError: if a value of ``INPUT`` is not possible, turns on a stage that has no place in the order, or wants
+            one on the device that cannot be there.
     """
     phase = "TRAIN" if is_train else "TEST"
     order = cfg.INPUT.TRANSFORMS[phase]
@@ -90,4 +114,29 @@ def build_transforms(cfg: CfgNode, is_train: bool = True) -> Pipeline:
                 f"INPUT turns {name!r} on, but INPUT.TRANSFORMS.{phase} {tuple(order)} has no place for it; name it "
                 "there, or turn it off"
             )
-    return Pipeline([stage for stage in stages if stage is not None])
+    used = [(name, stage) for name, stage in zip(order, stages, strict=True) if stage is not None]
+    first = _first_on_device(used, order, cfg.INPUT.ON_DEVICE) if is_train else len(used)
+    return Pipeline([stage for _, stage in used[:first]], dict(used[first:]))
+
+
+def _first_on_device(used: Sequence[tuple[str, Callable]], order: Sequence[str], on_device: Sequence[str]) -> int:
+    """Return the place in ``used`` from which on all stages are on the device, having checked that they can be."""
+    for name in on_device:
+        if name not in order:
+            raise ValueError(f"INPUT.ON_DEVICE names {name!r}, which is not in INPUT.TRANSFORMS.TRAIN {tuple(order)}")
+    places = [place for place, (name, _) in enumerate(used) if name in on_device]
+    for place, (name, stage) in enumerate(used[min(places, default=len(used)) :], min(places, default=0)):
+        if place not in places:
+            raise ValueError(
+                f"INPUT.ON_DEVICE: {used[places[0]][0]!r} is to run on the device, but {name!r}, which comes after it "
+                f"in INPUT.TRANSFORMS.TRAIN, in the workers; add {name!r} to ON_DEVICE if it can be there, turn it "
+                "off, or change the order"
+            )
+        if not isinstance(stage, BatchStage):
+            raise ValueError(
+                f"INPUT.ON_DEVICE: {name!r} cannot run on the device, because it is no BatchStage; of the library's "
+                "stages, horizontal_flip, color_jitter and random_erasing can"
+            )
+    if len({name for name, _ in used[len(used) - len(places) :]}) < len(places):
+        raise ValueError("INPUT.ON_DEVICE: a stage that is in INPUT.TRANSFORMS.TRAIN twice cannot run on the device")
+    return len(used) - len(places)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ...config import CfgNode
+from .batch_stage import BatchStage
 from .build import TRANSFORM_REGISTRY
 from .probability import probability, stage_probability
 
@@ -18,7 +19,7 @@ _AREA = (0.02, 0.33)  # of the rectangle, as a part of the image's
 _RATIO = (0.3, 3.3)  # of its height to its width; its logarithm is uniform
 
 
-class RandomErasing:
+class RandomErasing(BatchStage):
     """Paint a rectangle in one colour: 0.02 to 0.33 of the image's area, 0.3 to 3.3 times as high as wide.
 
     Source: Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, arXiv:1708.04896.
@@ -35,17 +36,34 @@ class RandomErasing:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return ``image`` ``(3, H, W)``, or a copy with a rectangle if one of ten that are drawn fits in."""
+        rectangle = self._draw(*image.shape[-2:])
+        return image if rectangle is None else F.erase(image, *rectangle, self.value)
+
+    def draw(self, height: int, width: int) -> Tensor:
+        """Return ``(4,)``: top, left, height and width of the rectangle; all 0 if there is none."""
+        return torch.tensor(self._draw(height, width) or (0, 0, 0, 0), dtype=torch.float32)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Paint the rectangles of the parameters ``(N, 4)`` on copies of the images ``(N, 3, H, W)``."""
+        top, left, height, width = parameters[:, :, None].unbind(dim=1)  # (N, 1) each
+        rows = torch.arange(images.shape[-2], device=images.device)
+        columns = torch.arange(images.shape[-1], device=images.device)
+        inside = (rows >= top) & (rows < top + height)  # (N, H)
+        inside = inside[:, :, None] & ((columns >= left) & (columns < left + width))[:, None, :]  # (N, H, W)
+        channels = zip(images.unbind(dim=1), self.value.flatten().tolist(), strict=True)
+        return torch.stack([channel.masked_fill(inside, colour) for channel, colour in channels], dim=1)
+
+    def _draw(self, rows: int, columns: int) -> tuple[int, int, int, int] | None:
         if random.random() >= self.prob:
-            return image
-        rows, columns = image.shape[-2:]
+            return None
         for _ in range(10):
             area = random.uniform(*_AREA) * rows * columns
             ratio = math.exp(random.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
             height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if height < rows and width < columns:
                 top, left = random.randint(0, rows - height), random.randint(0, columns - width)
-                return F.erase(image, top, left, height, width, self.value)
-        return image
+                return top, left, height, width
+        return None
 
     def __repr__(self) -> str:
         return f"RandomErasing(prob={self.prob}, value={self.value.flatten().tolist()})"

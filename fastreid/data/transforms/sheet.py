@@ -8,6 +8,7 @@ from torchvision.utils import make_grid
 from ..collate import fast_batch_collator
 from ..data_utils import read_image
 from ..samplers.stream import StreamIndex
+from .batch_stage import finish_batch
 from .resize import resize
 from .to_tensor import to_pixels
 
@@ -38,7 +39,8 @@ def augmentation_sheet(dataset: Dataset, *, num_images: int = 8, num_samples: in
         index = row * len(dataset) // rows
         positions = range(row * num_samples, (row + 1) * num_samples)
         items = [dataset[StreamIndex(index, seed=seed, position=position)] for position in positions]
+        images = finish_batch(fast_batch_collator(items), getattr(dataset, "batch_stages", {}))["images"]
         original = to_pixels(read_image(items[0]["img_paths"]))
-        size = items[0]["images"].shape[-2:]
-        cells += [resize(original, size, InterpolationMode.BICUBIC), *(item["images"] for item in items)]
+        size = images.shape[-2:]
+        cells += [resize(original, size, InterpolationMode.BICUBIC), *images]
     return make_grid(fast_batch_collator(cells), nrow=1 + num_samples, padding=4, pad_value=255)

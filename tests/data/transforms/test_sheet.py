@@ -69,3 +69,13 @@ def test_the_tool_saves_a_sheet(market_root, tmp_path):
     assert "sheet.png: 2 images, 3 samples of each" in done.stdout
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (4 * 12 + 4, 2 * 20 + 4)
+
+
+def test_stages_on_the_device_are_drawn_too(tmp_path):
+    cfg = get_cfg()
+    cfg.INPUT.SIZE_TRAIN = [16, 8]
+    cfg.INPUT.FLIP.ENABLED = cfg.INPUT.REA.ENABLED = True
+    items = [(write_image(tmp_path / f"{n}.png", seed=n), n, 0) for n in range(2)]
+    wanted = augmentation_sheet(CommDataset(items, build_transforms(cfg)))
+    cfg.INPUT.ON_DEVICE = ("horizontal_flip", "random_erasing")
+    assert torch.equal(augmentation_sheet(CommDataset(items, build_transforms(cfg))), wanted)
