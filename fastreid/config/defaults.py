@@ -236,6 +236,10 @@ _C.DATALOADER.NUM_INSTANCE = 4
 _C.DATALOADER.NUM_WORKERS = 8
 # Batches that each of these processes makes ahead, >= 1; more even out images that take long to read, and take memory.
 _C.DATALOADER.PREFETCH_FACTOR = 2
+# Keep decoded training images (resized ones, if the resize comes first): ram | a folder on a fast disk; empty: no. They
+# take at most CACHE_GB (GiB, > 0) per training process, which its workers share; the rest is read from the files.
+_C.DATALOADER.CACHE = ""
+_C.DATALOADER.CACHE_GB = 4.0
 # For SetReWeightSampler: of every sum(SET_WEIGHT) identities of a batch, how many come from each set (camid, sorted).
 _C.DATALOADER.SET_WEIGHT = []
 

@@ -18,6 +18,7 @@ from ..utils.worker_signals import leave_signals_to_parent
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
 from .datasets.build import build_dataset, dataset_labels, dataset_root
+from .image_cache import build_image_cache
 from .loader import NamingLoader
 from .protocol import check_protocol
 from .samplers import InferenceSampler, TrainingSampler, build_mixed_sampler, build_train_sampler
@@ -50,7 +51,9 @@ def _train_loader_from_config(
         logger.info("Prepare training set")
         items, sets = _train_items(cfg, dataset_options)
         _check_batch_fits(len(items), cfg.SOLVER.IMS_PER_BATCH, f"DATASETS.NAMES ({', '.join(cfg.DATASETS.NAMES)})")
-        train_set = CommDataset(items, build_transforms(cfg) if transforms is None else transforms, relabel=True)
+        transforms = build_transforms(cfg) if transforms is None else transforms
+        cache = build_image_cache(cfg, [item[0] for item in items], transforms)
+        train_set = CommDataset(items, transforms, relabel=True, cache=cache)
     else:
         _warn_of_unused("train_set", transforms, dataset_options)
     return {

@@ -7,8 +7,10 @@ from torch.utils.data import Dataset, get_worker_info
 
 from ..utils.env import random_stream
 from .data_utils import read_image
+from .image_cache import ImageCache, as_picture
 from .samplers.stream import StreamIndex
 from .transforms.batch_stage import ON_DEVICE, BatchStage
+from .transforms.build import Pipeline
 
 __all__ = ["CommDataset"]
 
@@ -25,6 +27,7 @@ class CommDataset(Dataset):
             defines ``bind(img_paths)`` gets to know the images of the set.
         relabel: replace pids and camids by their places in the sorted ``pids`` and ``cams``: class labels. Strings sort
             as strings: ``market1501_1002`` comes before ``market1501_2``.
+        cache: reads the images, and keeps them; ``None``: they are read from their files each time.
 
     Attributes:
         img_items, transform, relabel: the arguments.
@@ -36,11 +39,17 @@ class CommDataset(Dataset):
     """
 
     def __init__(
-        self, img_items: Sequence[tuple[Any, ...]], transform: Callable | None = None, relabel: bool = True
+        self,
+        img_items: Sequence[tuple[Any, ...]],
+        transform: Callable | None = None,
+        relabel: bool = True,
+        *,
+        cache: ImageCache | None = None,
     ) -> None:
         self.img_items = img_items
         self.transform = transform.bind([item[0] for item in img_items]) if hasattr(transform, "bind") else transform
         self.relabel = relabel
+        self._cache = cache
         self.pids = _sorted_unique((item[1] for item in img_items), "pids")
         self.cams = _sorted_unique((item[2] for item in img_items), "camids")
         if relabel:
@@ -62,7 +71,7 @@ class CommDataset(Dataset):
             ImageReadError: if the image cannot be read; names the file.
         """
         img_path, pid, camid = self.img_items[index][:3]
-        image = read_image(img_path)
+        image = read_image(img_path) if self._cache is None else self._cached(int(index), img_path)
         if self.transform is not None:
             if isinstance(index, StreamIndex):
                 # Nobody draws from a worker's streams between two items, and numpy's takes long to put back.
@@ -79,7 +88,15 @@ class CommDataset(Dataset):
 
     def _transformed(self, image: Any) -> Any:
         """Return what the transform makes; if it leaves stages to the device, their parameters too."""
-        return self.transform.prepare(image) if self.batch_stages else self.transform(image)
+        transform = self.transform
+        if self._cache is not None and self._cache.stages:
+            transform = transform.behind(self._cache.stages)
+        return transform.prepare(image) if self.batch_stages else transform(image)
+
+    def _cached(self, index: int, img_path: str) -> Any:
+        """Return what the transform takes: a ``Pipeline`` takes pixels, others a PIL image."""
+        pixels = self._cache.fetch(index, img_path)
+        return pixels if isinstance(self.transform, Pipeline) else as_picture(pixels)
 
     @property
     def batch_stages(self) -> dict[str, BatchStage]:

@@ -352,6 +352,7 @@ class DefaultTrainer(TrainerBase):
         cfg = (self.cfg if cfg is None else cfg).clone()
         cfg.defrost()
         cfg.DATALOADER.NUM_WORKERS = 0  # they would wait through the whole run
+        cfg.DATALOADER.CACHE = ""  # for images that are read once or twice
         return self.build_train_loader(cfg)
 
     def build_writers(self) -> list[EventWriter]:

@@ -32,7 +32,8 @@ def items(tmp_path):
 
 def test_parameters_are_those_of_old():
     parameters = inspect.signature(CommDataset).parameters.values()
-    assert [(p.name, p.default) for p in parameters][1:] == [("transform", None), ("relabel", True)]
+    assert [(p.name, p.default) for p in parameters][1:] == [("transform", None), ("relabel", True), ("cache", None)]
+    assert inspect.signature(CommDataset).parameters["cache"].kind is inspect.Parameter.KEYWORD_ONLY
     assert next(iter(parameters)).name == "img_items"
 
 

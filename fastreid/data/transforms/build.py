@@ -88,6 +88,12 @@ class Pipeline:
         bound.transforms = [stage.bind(img_paths) if hasattr(stage, "bind") else stage for stage in self.transforms]
         return bound
 
+    def behind(self, stages: int) -> Pipeline:
+        """Return a copy without the first ``stages`` of the transforms."""
+        rest = copy.copy(self)
+        rest.transforms = self.transforms[stages:]
+        return rest
+
     def __repr__(self) -> str:
         later = [f"on the device: {stage!r}" for stage in self.batch_stages.values()]
         return f"Pipeline({', '.join([*map(repr, self.transforms), *later])})"
