@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["AREAS", "CONFIG_FILE", "SAMPLERS", "VARIANTS", "Case", "parse_variant", "plan"]
+__all__ = ["AREAS", "BARE", "CONFIG_FILE", "SAMPLERS", "VARIANTS", "Case", "parse_variant", "plan"]
 
 AREAS = ("train", "loader", "feed", "inference", "evaluation", "sampler")
 """Names of the areas, in their order; each is a module of this package with a function ``measure``."""
@@ -56,6 +56,9 @@ _QUICK_SIZES: dict[str, dict[str, Any]] = {
 }
 _GPU_STEPS = 20  # times the steps of a CPU
 
+BARE = "bare loop"
+"""Variant of training that shows what the device can do: no trainer, no loader, no transfer."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -66,12 +69,14 @@ class Case:
         variant: what is special about it.
         values: arguments of the area's ``measure``.
         is_baseline: the other variants of the area tell how many times as fast as this one they are.
+        reference: name of one more variant that this one is compared with; empty: none.
     """
 
     area: str
     variant: str
     values: Mapping[str, Any] = field(default_factory=dict)
     is_baseline: bool = False
+    reference: str = ""
 
 
 def plan(
@@ -111,7 +116,11 @@ def plan(
         cases[area].append(Case(area, "plain float32", {**values, "opts": plain}, is_baseline=True))
         for name, more in (VARIANTS[area] if variants is None else variants).items():
             cases[area].append(Case(area, name, {**values, "opts": [*plain, *more]}))
-    cases["train"].append(Case("train", "from files", {**sizes["train"], **recipe, "from_files": True}))
+    # A GPU wants many workers (never more than there are cores), and time to get going.
+    hungry = {**sizes["train"], **recipe, **({"warm_up": 10} if gpu else {})}
+    files = {**hungry, "from_files": True, **({"workers": 16} if gpu else {})}
+    cases["train"].append(Case("train", BARE, {**hungry, "bare": True}))
+    cases["train"].append(Case("train", "from files", files, reference=BARE))
     for plain in (True, False):
         name = "plain torchvision" if plain else "library"
         cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))

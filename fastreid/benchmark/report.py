@@ -20,6 +20,7 @@ FIGURES = {
     "waiting_percent_median": "median waiting %",
     "peak_memory_mib": "peak MiB",
     "times_baseline": "x baseline",
+    "times_reference": "x bare loop",
     "product_ratio": "x torch.mm",
 }
 """Every figure by its key, with the heading of its column, in their order.
@@ -28,7 +29,8 @@ FIGURES = {
 ``setup_seconds``: before the first epoch, once.
 ``waiting_percent``: share of the training steps in which they waited for their batch; ``waiting_percent_median``: that
 of the median step. ``peak_memory_mib``: see ``PeakMemory``.
-``times_baseline``: images per second divided by the baseline's of the same round. ``product_ratio``: time of the
+``times_baseline``: images per second divided by the baseline's of the same round; ``times_reference``: by those of
+the bare loop. ``product_ratio``: time of the
 evaluation divided by that of ``torch.mm``.
 """
 
@@ -61,6 +63,11 @@ def summarize_runs(answers: Sequence[tuple[Case, Sequence[dict[str, Any]]]]) -> 
         for variant in runs[case.area].values() if base else ():
             pairs = zip(variant["images_per_second"], base["images_per_second"])
             variant["times_baseline"] = [own / other for own, other in pairs]
+    for case, _ in answers:
+        own, other = (runs[case.area].get(variant) for variant in (case.variant, case.reference))
+        if own and other:
+            pairs = zip(own["images_per_second"], other["images_per_second"])
+            own["times_reference"] = [one / bare for one, bare in pairs]
     for area, variants in runs.items():
         for variant, figures in variants.items():
             spreads = {key: _spread(values) for key, values in figures.items()}

@@ -11,34 +11,58 @@ import torch
 from ..config import CfgNode, get_cfg, get_config_file
 from ..data import build_reid_train_loader
 from ..data.common import CommDataset
+from ..data.prefetch import move_batch
 from ..data.transforms import build_transforms
 from ..engine import DefaultTrainer, HookBase
+from ..engine.amp import resolve_amp_dtype
+from ..modeling import build_model
+from ..solver import build_optimizer
+from ..utils.events import EventStorage
 from .images import write_images
-from .meters import PeakMemory, synchronize
+from .meters import PeakMemory, seconds, synchronize
 
 __all__ = ["measure"]
 
-_WARM_UP = 1  # steps that are not timed
 _IDENTITIES = 751  # classes, as in Market-1501
 
 
 def measure(
-    *, config_file: str, opts: Sequence[str], batch: int, steps: int, from_files: bool = False, workers: int = 1
+    *,
+    config_file: str,
+    opts: Sequence[str],
+    batch: int,
+    steps: int,
+    from_files: bool = False,
+    bare: bool = False,
+    workers: int = 1,
+    warm_up: int = 1,
 ) -> dict[str, float]:
-    """Measure training steps of ``DefaultTrainer`` from untrained weights: forward, backward, optimizer.
+    """Measure training steps from untrained weights: forward, backward, optimizer.
+
+    The device is waited for before the first timed step and after the last one, not in between.
 
     Args:
         config_file: recipe of model, losses and optimizer.
         opts: ``KEY VALUE`` pairs on top of it.
         batch: images in a step.
-        steps: timed steps; one more before them is not timed.
+        steps: timed steps.
         from_files: False: random pixels, always the same batch. True: JPEGs that the loader reads meanwhile.
-        workers: processes of that loader.
+        bare: False: ``DefaultTrainer`` without hooks. True: the same model, precision and optimizer in a plain loop,
+            with a batch that is on the device already.
+        workers: processes of the loader.
+        warm_up: steps before the timed ones, at least 1.
 
     Returns:
         ``seconds`` per step, ``images_per_second``, ``waiting_percent`` (share of the time in which a step waited for
-        its batch) and ``peak_memory_mib`` above the model, the first step included.
+        its batch; none in the plain loop) and ``peak_memory_mib`` above the model, the first step included.
+
+    Raises:
+        ValueError: if a plain loop is to read files, or there is no warm-up.
     """
+    if bare and from_files:
+        raise ValueError("bare excludes from_files: a bare loop has its batch on the device")
+    if warm_up < 1:
+        raise ValueError(f"warm_up must be at least 1 step, got {warm_up}")
     cfg = get_cfg()
     cfg.merge_from_file(get_config_file(config_file))
     own = {
@@ -51,47 +75,75 @@ def measure(
         "SOLVER.MAX_EPOCH": 1,
     }
     cfg.merge_from_list([*opts, *(part for pair in own.items() for part in pair)])
-    with tempfile.TemporaryDirectory() as folder:
-        count = batch * (_WARM_UP + steps)
-        loader = _file_batches(cfg, Path(folder), count) if from_files else _RandomBatches(cfg, count)
-        trainer = _Trainer(cfg, loader)
-        device = next(trainer.model.parameters()).device
-        with PeakMemory(device) as memory:
-            trainer.train()
-    elapsed = trainer.clock.seconds / steps
+    if bare:
+        elapsed, memory = _bare_loop(cfg, warm_up, steps)
+        waited = 0.0
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            count = batch * (warm_up + steps)
+            loader = _file_batches(cfg, Path(folder), count) if from_files else _RandomBatches(cfg, count)
+            trainer = _Trainer(cfg, loader, warm_up)
+            with PeakMemory(next(trainer.model.parameters()).device) as memory:
+                trainer.train()
+            elapsed, waited = trainer.clock.seconds, trainer.clock.waited
     return {
-        "seconds": elapsed,
-        "images_per_second": batch / elapsed,
-        "waiting_percent": 100 * trainer.clock.waited / trainer.clock.seconds,
+        "seconds": elapsed / steps,
+        "images_per_second": batch * steps / elapsed,
+        "waiting_percent": 100 * waited / elapsed,
         "peak_memory_mib": memory.mib,
     }
 
 
-class _Clock(HookBase):
-    """Add up the time of the steps after the warm-up, and how much of it was waiting for a batch."""
+def _bare_loop(cfg: CfgNode, warm_up: int, steps: int) -> tuple[float, PeakMemory]:
+    """Return the seconds of ``steps`` in a loop as one writes it by hand."""
+    model = build_model(cfg).train()
+    optimizer, _ = build_optimizer(cfg, model)
+    device = next(model.parameters()).device
+    batch = move_batch(next(iter(_RandomBatches(cfg, cfg.SOLVER.IMS_PER_BATCH))), device)
+    dtype = resolve_amp_dtype(cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE, device)
+    half = dtype is torch.float16
+    scaler = torch.amp.GradScaler(device.type if half else "cpu", enabled=half)
 
-    def __init__(self) -> None:
+    def step() -> None:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            loss = sum(model(batch).values())
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    with EventStorage(), PeakMemory(device) as memory:  # the model logs its accuracy
+        for _ in range(warm_up):
+            step()
+        elapsed = seconds(lambda: [step() for _ in range(steps)], device)
+    return elapsed, memory
+
+
+class _Clock(HookBase):
+    """Take the time of the steps after the warm-up, and how much of it was waiting for a batch."""
+
+    def __init__(self, warm_up: int) -> None:
+        self._warm_up = warm_up
         self.seconds = self.waited = 0.0
 
-    def before_step(self) -> None:
-        synchronize(self._device())
-        self._start = time.perf_counter()
-
     def after_step(self) -> None:
-        synchronize(self._device())
-        if self.trainer.iter >= _WARM_UP:
-            self.seconds += time.perf_counter() - self._start
+        finished = self.trainer.iter + 1
+        if finished > self._warm_up:
             self.waited += float(self.trainer.storage.latest()["data_time"][0])
-
-    def _device(self) -> torch.device:
-        return next(self.trainer.model.parameters()).device
+        if finished in (self._warm_up, self.trainer.max_iter):
+            synchronize(next(self.trainer.model.parameters()).device)
+            now = time.perf_counter()
+            if finished == self._warm_up:
+                self._start = now
+            else:
+                self.seconds = now - self._start
 
 
 class _Trainer(DefaultTrainer):
     """The trainer of the config with another loader and no hook but the clock."""
 
-    def __init__(self, cfg: CfgNode, loader: Any) -> None:
-        self._given, self.clock = loader, _Clock()
+    def __init__(self, cfg: CfgNode, loader: Any, warm_up: int) -> None:
+        self._given, self.clock = loader, _Clock(warm_up)
         super().__init__(cfg)
 
     def build_train_loader(self, cfg: CfgNode) -> Any:

@@ -81,11 +81,19 @@ def test_inference():
     assert positive(inference.measure(batch=3, steps=1, **_TINY)) == pytest.approx(3)
 
 
-@pytest.mark.parametrize("from_files", [False, True])
-def test_train(from_files):
-    figures = train.measure(batch=8, steps=1, from_files=from_files, workers=0, **_TINY)
+@pytest.mark.parametrize("source", [{}, {"from_files": True}, {"bare": True}], ids=str)
+def test_train(source):
+    figures = train.measure(batch=8, steps=2, workers=0, **source, **_TINY)
     assert positive(figures, "waiting_percent") == pytest.approx(8)
     assert 0 <= figures["waiting_percent"] <= 100
+    assert (figures["waiting_percent"] == 0) == ("bare" in source)
+
+
+def test_a_bare_loop_reads_no_files_and_something_warms_up():
+    with pytest.raises(ValueError, match="bare excludes from_files"):
+        train.measure(batch=8, steps=1, bare=True, from_files=True, **_TINY)
+    with pytest.raises(ValueError, match="warm_up must be at least 1 step, got 0"):
+        train.measure(batch=8, steps=1, warm_up=0, **_TINY)
 
 
 def test_images_are_dealt_out_and_the_same_every_time(tmp_path):

@@ -76,6 +76,29 @@ def test_medians_spreads_and_ratios():
     assert report["environment"] == {"torch": "2", "cpu": "one"}
 
 
+def test_a_variant_is_compared_with_its_reference_too():
+    bare, files = Case("train", "bare loop"), Case("train", "from files", reference="bare loop")
+    given = [
+        (files, [answer(images_per_second=speed, seconds=1.0) for speed in (9.0, 8.0)]),
+        (bare, [answer(images_per_second=speed, seconds=1.0) for speed in (10.0, 16.0)]),
+    ]
+    figures = summarize_runs(given)["figures"]["train"]
+    assert figures["from files"]["times_reference"]["runs"] == [0.9, 0.5]
+    assert "times_reference" not in figures["bare loop"]
+    alone = summarize_runs(given[:1])["figures"]["train"]["from files"]
+    assert "times_reference" not in alone
+
+
+def test_with_a_gpu_files_are_compared_with_the_bare_loop_at_the_same_precision():
+    for gpu in (False, True):
+        cases = {case.variant: case for case in plan(["train"], gpu=gpu)}
+        bare, files = cases["bare loop"].values, cases["from files"].values
+        assert cases["from files"].reference == "bare loop"
+        assert {key: files[key] for key in bare if key != "bare"} == {key: bare[key] for key in bare if key != "bare"}
+        assert bare["bare"] and files["from_files"]
+        assert files.get("workers") == (16 if gpu else None)
+
+
 def test_a_peak_of_nothing_is_not_compared():
     def side(peak):
         given = [answer(seconds=2.0, images_per_second=1.0, peak_memory_mib=peak)]
