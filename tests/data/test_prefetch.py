@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -16,7 +17,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from fastreid.data import CommDataset, build_reid_train_loader
+from fastreid.data import CommDataset, build_reid_train_loader, prefetch
 from fastreid.data.data_utils import ImageReadError
 from fastreid.data.prefetch import DevicePrefetcher, move_batch
 from fastreid.data.samplers import TrainingSampler
@@ -205,7 +206,7 @@ def test_the_global_streams_are_left_alone(items):
 def test_a_program_ends_while_batches_are_on_their_way(tmp_path, items, end):
     code = f"""
 import torch
-from fastreid.data import CommDataset, build_reid_train_loader
+from fastreid.data import CommDataset, build_reid_train_loader, prefetch
 from fastreid.data.prefetch import DevicePrefetcher
 from fastreid.data.transforms import ToTensor
 loader = build_reid_train_loader(CommDataset({items!r}, ToTensor()), total_batch_size=4, num_workers=1)
@@ -218,3 +219,54 @@ print("one batch", flush=True)
     assert run.stdout == "one batch\n"
     lines = run.stderr.strip().splitlines()
     assert (run.returncode, lines[-1:]) == ((1, ["KeyError: 'end'"]) if "raise" in end else (0, []))
+
+
+class FakeStream:
+    """What the prefetcher asks of a CUDA stream, noted down."""
+
+    def __init__(self, name, notes):
+        self.name, self.notes = name, notes
+
+    def record_event(self):
+        self.notes.append(f"{self.name} records")
+        return f"event {self.notes.count(f'{self.name} records')}"
+
+    def wait_event(self, event):
+        self.notes.append(f"{self.name} waits for {event}")
+
+
+def test_on_cuda_the_work_waits_for_the_side_stream_and_not_the_cpu(items, monkeypatch):
+    notes, device = [], torch.device("cuda", 0)
+    main = FakeStream("main", notes)
+
+    @contextlib.contextmanager
+    def as_current(stream):
+        notes.append(f"on {stream.name}")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda where: FakeStream("side", notes))
+    monkeypatch.setattr(torch.cuda, "stream", as_current)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda where: main)
+    monkeypatch.setattr(prefetch, "move_batch", lambda batch, where: notes.append(f"sent to {where}") or batch)
+    monkeypatch.setattr(prefetch, "_record", lambda batch, stream: notes.append(f"kept for {stream.name}"))
+    batches = iter(DevicePrefetcher(loader_of(items), device))
+    next(batches)
+    sending = ["on side", "sent to cuda:0", "side records"]
+    assert notes[:3] == sending
+    assert [note for note in notes if "main" in note] == ["main waits for event 1", "kept for main"]
+
+
+def test_every_tensor_on_cuda_is_kept_for_the_stream(monkeypatch):
+    class OnCuda:
+        is_cuda = True
+
+        def __init__(self):
+            self.streams = []
+
+        def record_stream(self, stream):
+            self.streams.append(stream)
+
+    monkeypatch.setattr(prefetch, "Tensor", OnCuda)
+    tensors = [OnCuda() for _ in range(3)]
+    prefetch._record({"a": tensors[0], "b": [tensors[1], "x"], "c": {"d": tensors[2]}, "e": 1}, "main")
+    assert [tensor.streams for tensor in tensors] == [["main"]] * 3
