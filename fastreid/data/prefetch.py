@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import queue
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -19,7 +18,6 @@ from .samplers.stream import StreamSampler
 __all__ = ["DevicePrefetcher", "move_batch"]
 
 _LOOK = 5.0  # seconds between two looks at whether the thread lives, while nothing comes
-_REPORT = 1.0  # seconds in which the system tells that a process has ended
 
 
 class DevicePrefetcher:
@@ -117,9 +115,6 @@ class _Ahead:
         if error is not None:
             self._over = True
             self.close()
-            if isinstance(error, (ConnectionError, EOFError)):  # a worker ended while its batch was being taken over
-                time.sleep(_REPORT)  # torch's report of it, which names the process, interrupts this
-                raise RuntimeError("a DataLoader worker exited unexpectedly while its batch was fetched") from error
             raise error
         self._room.release()
         if sent is not None:
