@@ -35,8 +35,9 @@ class _Saves(HookBase):
 
     def _metric(self) -> float | None:
         """Return the metric of the evaluation after this iteration, or ``None`` if there was none."""
-        value, iteration = self.trainer.storage.latest().get(self.trainer.metric_name, (0.0, None))
-        return value if iteration == self.trainer.iter else None
+        storage, name = self.trainer.storage, self.trainer.metric_name
+        # no other scalar is read: the losses are still on the device
+        return storage.history(name).latest() if storage.written_at(name) == self.trainer.iter else None
 
 
 class BestCheckpointer(_Saves):

@@ -164,6 +164,10 @@ class EventStorage:
             raise KeyError(f"no scalar {name!r} was put; there is: {known}")
         return self._histories[name]
 
+    def written_at(self, name: str) -> int | None:
+        """Return the iteration of the newest value of one scalar, ``None`` if it has none; waits for no device."""
+        return self._written_at.get(name)
+
     def histories(self) -> dict[str, HistoryBuffer]:
         """Return the values of every scalar, by name."""
         return dict(self._histories)

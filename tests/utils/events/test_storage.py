@@ -117,3 +117,11 @@ def test_storages_close_in_reverse_order():
             outer.__exit__(None, None, None)
     finally:
         storage_module._open_storages.clear()
+
+
+def test_the_iteration_of_a_scalar_is_known_without_its_value():
+    storage = EventStorage(start_iter=3)
+    storage.put_scalar("loss", 1.0)
+    storage.step()
+    assert storage.written_at("loss") == 3
+    assert storage.written_at("mAP") is None
