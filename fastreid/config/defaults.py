@@ -323,8 +323,8 @@ _C.SOLVER.SWA.LR_FACTOR = 0.0
 _C.SOLVER.SWA.ANNEAL_EPOCHS = 1
 _C.SOLVER.SWA.CYCLIC = False
 _C.SOLVER.SWA.ETA_MIN_LR = 0.0
-# Training batches over which the mean's batch-norm statistics are recomputed after the last epoch; 0: they stay the
-# mean of the samples'.
+# Training batches, an epoch of them at the most, over which the mean's batch-norm statistics are recomputed after the
+# last epoch; 0: they stay the mean of the samples'.
 _C.SOLVER.SWA.BN_ITERS = 200
 
 # ---------------------------------------------------------------------------- evaluation (evaluation/)

@@ -63,7 +63,7 @@ def build_swa(
         anneal_iters=options.ANNEAL_EPOCHS * iters_per_epoch,
         average=averages["swa"],
         bn_loader=bn_loader,
-        bn_iters=options.BN_ITERS,
+        bn_iters=min(options.BN_ITERS, iters_per_epoch),  # a second look at an image teaches little
     )
 
 

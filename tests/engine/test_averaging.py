@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fastreid.engine import DefaultPredictor, DefaultTrainer, TrainerBase, defaults, hooks, launch
+from fastreid.engine.averaging import build_averages, build_swa
 from fastreid.engine.hooks.ema import warmed_up_momentum
 from fastreid.engine.hooks.swa import swa_rate
 from fastreid.layers.precise_bn import update_bn_stats
@@ -401,3 +402,22 @@ def test_two_processes_have_the_same_averages(market, tmp_path):
         assert differing(first[name]["average"], second[name]["average"]) == []
         assert differing(first[name]["average"], stored[name]["average"]) == []
     assert differing(first["model"], second["model"]) == []
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(3, 3), (200, 8), (0, 0)])
+def test_the_mean_takes_its_statistics_from_an_epoch_at_the_most(asked, taken):
+    cfg = tiny_cfg("", "", "SOLVER.SWA.ENABLED", True, "SOLVER.SWA.BN_ITERS", asked)
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    drawn = []
+
+    def batches():
+        for _ in range(20):
+            drawn.append(1)
+            yield torch.randn(4, 2)
+
+    hook = build_swa(cfg, build_averages(cfg, model), 8, batches)
+    hook.average.start()
+    hook.trainer = TrainerBase()
+    hook.trainer.epoch, hook.trainer.max_epoch = 3, 4
+    hook.after_epoch()
+    assert len(drawn) == taken
