@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,6 +152,7 @@ def rank_rows(
     *,
     first_query: int = 0,
     rounding: Rounding | None = None,
+    on_row: Callable[[int, np.ndarray, np.ndarray | float, np.ndarray, int], None] | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of several queries; see :func:`match_ranks`.
 
@@ -163,6 +164,9 @@ def rank_rows(
         index: of the G gallery images.
         first_query: number of the first row, for the message of an error.
         rounding: how far apart equal similarities may be; ``None``: only equal ones count as ties.
+        on_row: is called for each query, after it is ranked, with its number, the similarities of its true matches
+            ``(M,)`` (a copy), how far rounding may have moved them, the row ``(G,)`` with minus infinity at all images
+            of its identity, and the number of these. It may overwrite both arrays.
 
     Returns:
         For each row ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
@@ -178,7 +182,10 @@ def rank_rows(
             _require_finite(row, f"the similarity of query {number} to the gallery")
         matches, junk = index.lookup(pid, camid)
         slack = 0.0 if rounding is None else rounding.slack(number - first_query, matches)
+        genuine = None if on_row is None else row[matches]
         ranks.append(_count_ranks(row, matches, junk, slack))
+        if on_row is not None:
+            on_row(number, genuine, slack, row, matches.size + junk.size)
     return ranks
 
 

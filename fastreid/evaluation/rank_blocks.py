@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,13 +12,29 @@ from torch import Tensor
 from ..utils.progress import Progress
 from .features import FeatureSet
 from .rank import IdentityIndex, Rounding, rank_rows
+from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY
 
-__all__ = ["query_blocks", "rank_matches"]
+__all__ = ["ScoreConsumer", "query_blocks", "rank_matches", "sample_scores"]
 
 # With blocks of this size the product reads from the processor's cache; larger ones are no faster.
 _CHUNK = 512  # gallery images that are made ready for the metric, and multiplied, at a time
 _ROWS = 1024  # queries at a time, at most
+
+
+class ScoreConsumer(Protocol):
+    """What wants to see the scores of every query while they are there; scores compare between queries."""
+
+    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
+        """Take in one query.
+
+        Args:
+            query: its number.
+            genuine: ``(M,)`` scores of its true matches.
+            cautious: ``(M,)`` what they are at least, whatever rounding did.
+            others: ``(G,)`` scores of the gallery, minus infinity at images of its identity; may be overwritten.
+            own: how many images of the gallery are of its identity.
+        """
 
 
 def query_blocks(query: FeatureSet, gallery: FeatureSet, memory_gb: float = 0.25) -> list[slice]:
@@ -43,6 +59,7 @@ def rank_matches(
     metric: str = "cosine",
     memory_gb: float = 0.25,
     blocks: Sequence[slice] | None = None,
+    consumer: ScoreConsumer | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of every query without holding a query x gallery matrix.
 
@@ -55,13 +72,14 @@ def rank_matches(
         metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
         memory_gb: memory to use beside the features, in units of 1e9 bytes, > 0; one query at a time is the least.
         blocks: some of ``query_blocks(query, gallery, memory_gb)``: rank only these queries; ``None``: all.
+        consumer: gets the scores of these queries, one query at a time, so that nothing is multiplied twice.
 
     Returns:
         For each query ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
 
     Raises:
         ValueError: if the features differ in length, or a similarity is NaN or infinite (the message names the query).
-        KeyError: if there is no such metric.
+        KeyError: if there is no such metric, or the consumer's scores are not defined for it.
     """
     if query.features.shape[1] != gallery.features.shape[1]:
         raise ValueError(
@@ -70,6 +88,7 @@ def rank_matches(
         )
     blocks = query_blocks(query, gallery, memory_gb) if blocks is None else blocks
     project = METRIC_REGISTRY.get(metric)
+    score = None if consumer is None else SCORE_REGISTRY.get(metric)
     if not blocks:
         return []
     dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
@@ -87,9 +106,55 @@ def rank_matches(
             _fill(similarity, projected, gallery.features, project, origin)
             rounding = Rounding(projected.norm(dim=1).cpu().numpy(), lengths, np.abs(offsets))
             complete = _with_offsets(similarity.cpu().numpy(), offsets)
-            ranks += rank_rows(complete, pids[part], camids[part], index, first_query=part.start, rounding=rounding)
+            on_row = None if score is None else _scored(consumer, score, part.start, rounding.query_lengths)
+            ranks += rank_rows(
+                complete, pids[part], camids[part], index, first_query=part.start, rounding=rounding, on_row=on_row
+            )
             bar.update(len(projected))
     return ranks
+
+
+@torch.no_grad()
+def sample_scores(
+    query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine", queries: int = 64, images: int = 1024
+) -> np.ndarray:
+    """Return the scores of some pairs, spread evenly over both sets; a look at their range before there are all.
+
+    Args:
+        query: Q images.
+        gallery: G images.
+        metric: a name in ``SCORE_REGISTRY``.
+        queries: how many of the queries, at most.
+        images: how many of the gallery, at most.
+
+    Returns:
+        ``(min(Q, queries) * min(G, images),)`` float.
+    """
+    dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
+    project, score = METRIC_REGISTRY.get(metric), SCORE_REGISTRY.get(metric)
+    origin = _origin(gallery.features[:_CHUNK].to(dtype))
+    some = [
+        project(of.features[torch.linspace(0, len(of) - 1, min(most, len(of))).long()].to(dtype), origin)
+        for of, most in ((query, queries), (gallery, images))
+    ]
+    (projected, _), (others, offset) = some
+    similarity = projected @ others.t() if offset is None else torch.addmm(offset, projected, others.t())
+    lengths = projected.norm(dim=1).square().cpu().numpy()
+    rows = zip(similarity.cpu().numpy(), lengths, strict=True)
+    return np.concatenate([score(row, length) for row, length in rows] or [np.empty(0, dtype=np.float32)])
+
+
+def _scored(
+    consumer: ScoreConsumer, score: Callable[..., np.ndarray], first: int, lengths: np.ndarray
+) -> Callable[..., None]:
+    """Return an ``on_row`` of :func:`rank_rows` that makes scores of similarities; ``lengths`` ``(B,)`` of queries."""
+
+    def hand_on(number: int, genuine: np.ndarray, slack: np.ndarray | float, row: np.ndarray, own: int) -> None:
+        squared = lengths[number - first] ** 2
+        cautious = score(genuine - slack, squared)
+        consumer.add(number, score(genuine, squared), cautious, score(row, squared), own)
+
+    return hand_on
 
 
 def _origin(features: Tensor) -> Tensor:

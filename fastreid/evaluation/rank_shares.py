@@ -9,13 +9,19 @@ import torch
 
 from ..utils import comm
 from .features import FeatureSet
-from .rank_blocks import query_blocks, rank_matches
+from .pair_scores import BINS, PairTable
+from .rank_blocks import ScoreConsumer, query_blocks, rank_matches
 
-__all__ = ["rank_matches_together"]
+__all__ = ["gather_pairs", "rank_matches_together"]
 
 
 def rank_matches_together(
-    query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine", memory_gb: float = 0.25
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    metric: str = "cosine",
+    memory_gb: float = 0.25,
+    consumer: ScoreConsumer | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of every query; each rank does its share of them against the whole gallery.
 
@@ -27,6 +33,7 @@ def rank_matches_together(
         gallery: G images; the same on every rank.
         metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
         memory_gb: memory to use beside the features on each rank, in units of 1e9 bytes, > 0.
+        consumer: gets the scores of this rank's share of the queries.
 
     Returns:
         On every rank, for each query ``(M,)`` int64 ranks in ascending order, 1-based; empty if it has no match.
@@ -37,16 +44,53 @@ def rank_matches_together(
     """
     world = comm.get_world_size()
     if world == 1:
-        return rank_matches(query, gallery, metric=metric, memory_gb=memory_gb)
+        return rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, consumer=consumer)
     blocks, own, failure = [], [], None
     try:
         blocks = query_blocks(query, gallery, memory_gb)
         mine = blocks[comm.get_rank() :: world]
-        own = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, blocks=mine)
+        own = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, blocks=mine, consumer=consumer)
     except Exception as error:
         failure = error
     comm.raise_on_all(failure)
     return _gather(own, blocks)
+
+
+def gather_pairs(own: PairTable, keep: int) -> PairTable:
+    """Put together what every rank kept of the pairs of its queries; every rank must call it, and gets the same.
+
+    Args:
+        own: of this rank; queries of other ranks have no pairs in it.
+        keep: how many of the highest impostor scores stay.
+
+    Returns:
+        What one process would have kept of all pairs. (Of impostor scores that equal the lowest kept one, it may have
+        kept those of other queries.)
+    """
+    if comm.get_world_size() == 1:
+        return own
+
+    def all_of(array: np.ndarray) -> np.ndarray:
+        return comm.all_gather_tensor(torch.from_numpy(np.ascontiguousarray(array))).numpy()
+
+    genuine, genuine_query, top, top_query = map(all_of, (own.genuine, own.genuine_query, own.top, own.top_query))
+    filled = np.flatnonzero(own.counts)
+    counts = np.zeros(BINS, dtype=np.int64)
+    np.add.at(counts, all_of(filled), all_of(own.counts[filled]))
+    order = np.argsort(genuine_query, kind="stable")
+    highest = np.lexsort((top_query, -top))[:keep]
+    return PairTable(
+        own.scale,
+        genuine[order],
+        genuine_query[order],
+        top[highest],
+        top_query[highest],
+        counts,
+        all_of(own.impostors[None]).sum(axis=0),
+        all_of(own.best_match[None]).max(axis=0),
+        all_of(own.best_other[None]).max(axis=0),
+        all_of(own.is_right[None].astype(np.uint8)).any(axis=0),
+    )
 
 
 def _gather(own: list[np.ndarray], blocks: list[slice]) -> list[np.ndarray]:
