@@ -126,7 +126,9 @@ def plan(
         cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))
     cases["feed"].append(Case("feed", "stand-in accelerator", {**sizes["feed"], **recipe}))
     for metric in ("cosine", "euclidean"):
-        cases["evaluation"].append(Case("evaluation", metric, {**sizes["evaluation"], "metric": metric}))
+        values = {**sizes["evaluation"], "metric": metric}
+        cases["evaluation"].append(Case("evaluation", metric, values))
+        cases["evaluation"].append(Case("evaluation", f"{metric} with ROC", {**values, "roc": True}))
     for sampler in SAMPLERS:
         cases["sampler"].append(Case("sampler", sampler, {**sizes["sampler"], "name": sampler}))
     return [case for area in AREAS if area in areas for case in cases[area]]

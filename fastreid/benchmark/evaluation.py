@@ -9,6 +9,7 @@ from torch import Tensor
 from ..evaluation.features import FeatureSet
 from ..evaluation.rank_blocks import rank_matches
 from ..evaluation.rates import summarize
+from ..evaluation.reid_evaluation import ReidEvaluator
 from .meters import PeakMemory, seconds
 
 __all__ = ["measure"]
@@ -18,7 +19,14 @@ _ROWS, _COLUMNS = 1024, 512  # the blocks of the product that the time is compar
 
 
 def measure(
-    *, queries: int, gallery: int, dimensions: int, metric: str, identities: int = 750, cameras: int = 6
+    *,
+    queries: int,
+    gallery: int,
+    dimensions: int,
+    metric: str,
+    roc: bool = False,
+    identities: int = 750,
+    cameras: int = 6,
 ) -> dict[str, float]:
     """Measure distances, CMC, mAP and mINP of random features, beside nothing but the matrix product.
 
@@ -29,6 +37,7 @@ def measure(
         gallery: number of gallery images.
         dimensions: length of a feature.
         metric: a name in ``METRIC_REGISTRY``.
+        roc: measure verification, open-set identification, the threshold and all intervals too.
         identities: of the queries.
         cameras: of all images.
 
@@ -40,14 +49,22 @@ def measure(
     generator = torch.Generator().manual_seed(0)
     query = _random_set(queries, dimensions, 0, identities, cameras, generator)
     others = _random_set(gallery, dimensions, -identities // 2, identities, cameras, generator)
+    evaluator = ReidEvaluator(num_query=queries, metric=metric, roc=True)
+
+    def evaluate() -> None:
+        if roc:
+            evaluator.evaluate_split(query, others)
+        else:
+            summarize(rank_matches(query, others, metric=metric))
+
     with PeakMemory() as memory:
-        summarize(rank_matches(query, others, metric=metric))
+        evaluate()
     unit_query, unit_gallery = F.normalize(query.features), F.normalize(others.features)
     block = torch.zeros(min(queries, _ROWS), gallery)
     times = [
         (
             seconds(lambda: _product(unit_query, unit_gallery, block)),
-            seconds(lambda: summarize(rank_matches(query, others, metric=metric))),
+            seconds(evaluate),
         )
         for _ in range(_ROUNDS)
     ]

@@ -348,8 +348,21 @@ _C.TEST.METRIC = "cosine"
 _C.TEST.PROTOCOL = "market1501"
 # [[dataset, metric, expected, tolerance], ...] in percent: a run that ends elsewhere fails.
 _C.TEST.EXPECTED_RESULTS = []
-# TPR at FPR 1e-4, 1e-3, 1e-2.
+# TPR at FPR 1e-4, 1e-3, 1e-2, in percent. With it come, in results.json: AUC, EER, score histograms, open-set
+# identification and a recommended threshold (docs/evaluation.md).
 _C.TEST.ROC = CN({"ENABLED": False})
+# Open-set identification, with TEST.ROC: where every query has a match, this share of the query identities, drawn with
+# a fixed seed, is taken out of the gallery, [0, 1); 0: none, and no open-set numbers for such a test set.
+_C.TEST.OPEN_SET = CN()
+_C.TEST.OPEN_SET.SHARE = 0.2
+# The recommended threshold, with TEST.ROC, keeps this false positive rate of pairs (KIND fpr) or this false alarm rate
+# of searches for somebody who is not in the gallery (far); VALUE in (0, 1).
+_C.TEST.THRESHOLD = CN()
+_C.TEST.THRESHOLD.KIND = "fpr"
+_C.TEST.THRESHOLD.VALUE = 0.001
+# Draws of query identities for the 95 % confidence intervals in results.json, >= 0; 0: no intervals.
+_C.TEST.BOOTSTRAP = CN()
+_C.TEST.BOOTSTRAP.RESAMPLES = 1000
 # Average the embeddings of an image and its mirror image.
 _C.TEST.FLIP = CN({"ENABLED": False})
 # Mixed precision, in evaluation and prediction. DTYPE as in SOLVER.AMP. Embeddings are float32 all the same.

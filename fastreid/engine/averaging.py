@@ -137,6 +137,9 @@ def _add_to_file(path: str, found: Mapping[str, Any]) -> None:
     for name, numbers in found.items():
         for label in stored:
             own = numbers.get(label, {}) if _nested(numbers) else numbers
+            details = stored[label].pop("details", None)
             stored[label].update({f"{name}/{key}": float(value) for key, value in own.items()})
+            if details is not None:  # they stay behind the numbers
+                stored[label]["details"] = details
     text = json.dumps(stored, indent=2) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))

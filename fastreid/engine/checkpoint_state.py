@@ -28,8 +28,8 @@ def checkpoint_meta(cfg: CfgNode, model: nn.Module, items: Iterable[tuple[str, A
 
     Returns:
         ``config`` (YAML), ``preprocessing`` (what an image goes through on its way to the embedding), ``embedding``
-        (``dim``, ``metric``, whether it is normalised), ``thresholds`` (none is known yet), ``dataset`` (names and
-        fingerprint).
+        (``dim``, ``metric``, whether it is normalised), ``thresholds`` (by test set; none, before an evaluation
+        has found some), ``dataset`` (names and fingerprint).
     """
     return {
         "version": META_VERSION,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 from collections import Counter
@@ -29,7 +28,7 @@ from ..evaluation import (
 from ..modeling import build_model
 from ..solver import build_lr_scheduler, build_optimizer
 from ..utils import comm
-from ..utils.checkpoint import Checkpointer, write_atomically
+from ..utils.checkpoint import Checkpointer
 from ..utils.custom_imports import import_custom_modules
 from ..utils.env import set_random_state
 from ..utils.events import CommonMetricPrinter, CSVWriter, EventWriter, JSONWriter, TensorboardXWriter
@@ -40,6 +39,7 @@ from .amp import resolve_amp_dtype
 from .averaging import build_averages, build_ema, build_swa, evaluate_beside
 from .checkpoint_state import checkpoint_meta
 from .compile import compile_parts, uncompiled
+from .evaluation_results import EvaluationResults, thresholds_of, write_queries, write_results
 from .inference import inference_model
 from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
@@ -118,6 +118,7 @@ class DefaultTrainer(TrainerBase):
         self._meta = checkpoint_meta(cfg, unwrap_model(model), getattr(loader.dataset, "img_items", []))
         self._random_state: dict[str, Any] | None = None
         self._last_eval_results: dict[str, Any] = {}
+        self._thresholds: tuple[int, dict[str, Any]] = (-1, {})  # and the iteration of their evaluation
         self.register_hooks(self.build_hooks())
         if cfg.MODEL.COMPILE:
             compile_parts(unwrap_model(self.model))
@@ -222,7 +223,9 @@ class DefaultTrainer(TrainerBase):
         """
         self._trainer.check_finite()
         self._trainer.check_weights()
-        state = {**run_state(self, metric), "meta": self._meta}
+        evaluated, thresholds = self._thresholds
+        meta = {**self._meta, "thresholds": thresholds if evaluated == self.iter else {}}  # those of other weights: no
+        state = {**run_state(self, metric), "meta": meta}
         self._saved_iter = self.iter
         return state
 
@@ -290,9 +293,15 @@ class DefaultTrainer(TrainerBase):
         cfg = self.cfg
         freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
 
+        def test(cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
+            found = self.test(cfg, model)
+            if cfg is self.cfg:  # not an average of the weights
+                self._thresholds = (self.iter, thresholds_of(getattr(found, "details", {})))
+            return found
+
         def evaluate() -> dict[str, Any]:
             with uncompiled(self.model):
-                self._last_eval_results = evaluate_beside(self.test, self.cfg, self.model, self.averages)
+                self._last_eval_results = evaluate_beside(test, self.cfg, self.model, self.averages)
             return self._last_eval_results
 
         periodic = hooks.PeriodicCheckpointer(
@@ -406,12 +415,14 @@ class DefaultTrainer(TrainerBase):
         """Evaluate on every set of ``DATASETS.TESTS``.
 
         Returns:
-            The results dict of the only set, or one dict per set by its label (see ``dataset_labels``); ``{}`` on the
-            other ranks.
+            The results dict of the only set, or one dict per set by its label (see ``dataset_labels``), as
+            ``EvaluationResults``, which has the evaluators' ``details`` too; empty on the other ranks. All of it is in
+            ``results.json``, and the evaluators' ``queries`` in a file for each set.
         """
         share_buffers(model)
         model = inference_model(cfg, model)
         results: dict[str, Any] = {}
+        details: dict[str, Any] = {}
         for name, label in dataset_labels(cfg.DATASETS.TESTS).items():
             try:
                 loader, evaluator = cls.build_evaluator(cfg, name)
@@ -422,10 +433,12 @@ class DefaultTrainer(TrainerBase):
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format({"dataset": label, **found})
-                results[label] = found
+                results[label], details[label] = found, dict(getattr(evaluator, "details", {}))
+                if cfg.OUTPUT_DIR and getattr(evaluator, "queries", None):
+                    write_queries(cfg.OUTPUT_DIR, label, evaluator.queries)
         if comm.is_main_process() and cfg.OUTPUT_DIR and results:
-            write_results(cfg.OUTPUT_DIR, results)
-        return next(iter(results.values())) if len(results) == 1 else results
+            write_results(cfg.OUTPUT_DIR, results, details)
+        return EvaluationResults(next(iter(results.values())) if len(results) == 1 else results, details)
 
     @staticmethod
     def auto_scale_hyperparams(cfg: CfgNode, num_classes: int) -> CfgNode:
@@ -464,14 +477,6 @@ def best_metric_name(name: str, labels: Sequence[str]) -> str:
     if not name:
         raise ValueError("TEST.BEST_METRIC is empty; name a result, such as metric or mAP")
     return name if len(labels) == 1 or "/" in name else f"{labels[0]}/{name}"
-
-
-def write_results(folder: str, results: dict[str, dict[str, float]]) -> None:
-    """Write ``results.json``: the numbers of each test set by name, of the newest evaluation."""
-    os.makedirs(folder, exist_ok=True)
-    plain = {name: {key: float(value) for key, value in numbers.items()} for name, numbers in results.items()}
-    text = json.dumps(plain, indent=2) + "\n"
-    write_atomically(os.path.join(folder, "results.json"), lambda file: file.write(text.encode()))
 
 
 def _build_inner_trainer(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -27,7 +29,15 @@ class DatasetEvaluator:
 
     ``inference_on_dataset`` calls ``reset`` once, then ``preprocess_inputs`` and ``process`` for each batch, then
     ``evaluate`` once; with several processes on every rank, each of which sees its share of the batches.
+
+    Attributes:
+        details: after ``evaluate``, on rank 0, what goes into ``results.json`` beside the results: values that JSON can
+            carry.
+        queries: after ``evaluate``, on rank 0, arrays ``(Q,)`` by name, which go into a file of their own.
     """
+
+    details: Mapping[str, Any] = MappingProxyType({})
+    queries: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def preprocess_inputs(self, inputs: dict[str, Any]) -> dict[str, Any] | None:
         """Return the batch that the model gets instead of ``inputs``; ``None``: ``inputs`` itself."""

@@ -56,8 +56,8 @@ def identification_curve(mated: np.ndarray, non_mated: np.ndarray) -> RocCurve:
     """Return identifications over false alarms, from the strictest threshold to the laxest.
 
     The false alarm rate (FAR, also false positive identification rate) is the share of non-mated probes whose best
-    score reaches the threshold. The detection and identification rate (DIR) at rank 1 is the share of mated probes whose
-    best score is that of the right identity and reaches it.
+    score reaches the threshold. The detection and identification rate (DIR) at rank 1 is the share of mated probes
+    whose best score is that of the right identity and reaches it.
 
     Source: Jain, Li, "Handbook of Face Recognition", 2nd ed., 2011, ch. 21; Grother, Ngan, "Face Recognition Vendor
     Test", NIST IR 8009, 2014.

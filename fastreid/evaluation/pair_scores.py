@@ -58,6 +58,11 @@ class ScoreScale:
         with np.errstate(divide="ignore"):
             return self.centre + self.width * share / (1 - np.abs(share))
 
+    def middles(self, bins: np.ndarray) -> np.ndarray:
+        """Return scores in the middle of bins ``(N,)``, as float64 ``(N,)``, all finite."""
+        share = (np.asarray(bins, dtype=np.float64) + 0.5) / (BINS // 2) - 1
+        return self.centre + self.width * share / (1 - np.abs(share))
+
 
 def scores_to_keep(impostors: int, rate: float = 1e-2) -> int:
     """Return how many of the highest impostor scores tell all rates exactly up to a false positive rate.

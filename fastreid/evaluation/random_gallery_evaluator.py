@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import torch
 
+from ..utils import comm
 from ..utils.random_gallery import draw_gallery
 from .build import EVALUATOR_REGISTRY
 from .reid_evaluation import ReidEvaluator
@@ -44,9 +45,14 @@ class RandomGalleryEvaluator(ReidEvaluator):
         everything.require_finite()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL), mean of %d galleries", self._protocol, _DRAWS)
         pids, numbers = everything.pids.tolist(), everything.camids.tolist()
-        found = []
+        paths = self._all_paths()
+        found, splits = [], []
         for seed in range(_DRAWS):
             drawn = torch.zeros(len(everything), dtype=torch.bool)
             drawn[draw_gallery(pids, numbers, seed)] = True
-            found.append(self._rates(everything[~drawn], everything[drawn]))
+            places = (~drawn).nonzero().flatten()
+            rates, details, _ = self._rates(everything[~drawn], everything[drawn], places, paths)
+            found.append(rates)
+            splits.append(details)
+        self.details = {"splits": splits} if comm.is_main_process() else {}
         return OrderedDict((name, sum(rates[name] for rates in found) / _DRAWS) for name in found[0])

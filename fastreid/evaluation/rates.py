@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["average_precision", "cmc", "inverse_negative_penalty", "summarize", "warn_unmatched"]
+__all__ = [
+    "average_precision",
+    "cmc",
+    "inverse_negative_penalty",
+    "rates_by_query",
+    "summarize",
+    "warn_unmatched",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +126,24 @@ def summarize(ranks: Sequence[np.ndarray], topk: Sequence[int] = (1, 5, 10)) -> 
     results["mINP"] = 100 * mean_inp
     results["metric"] = 100 * (mean_ap + float(curve[0])) / 2
     return results
+
+
+def rates_by_query(ranks: Sequence[np.ndarray], topk: Sequence[int] = (1, 5, 10)) -> dict[str, np.ndarray]:
+    """Return the numbers of which :func:`summarize` gives the means, for each query.
+
+    Args:
+        ranks: for each of Q queries ``(M,)`` ranks in ascending order, 1-based.
+        topk: the k of the CMC values.
+
+    Returns:
+        By the names of :func:`summarize`, ``(Q,)`` float64 in [0, 1]; NaN for a query without a match.
+    """
+    first = np.array([r[0] if len(r) else np.nan for r in ranks], dtype=np.float64)  # (Q,)
+    numbers = {f"Rank-{k}": np.where(np.isnan(first), np.nan, first <= k) for k in topk}
+    numbers["mAP"] = np.array([average_precision(r) if len(r) else np.nan for r in ranks], dtype=np.float64)
+    numbers["mINP"] = np.array([inverse_negative_penalty(r) if len(r) else np.nan for r in ranks], dtype=np.float64)
+    numbers["metric"] = (numbers["mAP"] + (first <= 1)) / 2
+    return numbers
 
 
 def warn_unmatched(ranks: Sequence[np.ndarray]) -> int:

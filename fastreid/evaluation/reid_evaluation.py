@@ -1,27 +1,36 @@
-"""The evaluator of re-identification: features in, CMC, mAP and mINP out."""
+"""The evaluator of re-identification: features in; CMC, mAP, mINP and the numbers of verification out."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..config import CfgNode, configurable
 from ..utils import comm
+from .bootstrap import IdentityBootstrap
 from .build import EVALUATOR_REGISTRY
+from .details import open_set_details, query_details, rate_intervals, threshold_details, verification_details
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet
+from .open_set import choose_absent
+from .pair_scores import PairScores, PairTable, ScoreScale, scores_to_keep
 from .protocol import PROTOCOL_REGISTRY
-from .rank_shares import rank_matches_together
-from .rates import summarize, warn_unmatched
+from .rank import IdentityIndex
+from .rank_blocks import sample_scores
+from .rank_shares import gather_pairs, rank_matches_together
+from .rates import rates_by_query, summarize, warn_unmatched
+from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY
 
 __all__ = ["ReidEvaluator"]
 
 logger = logging.getLogger(__name__)
 
-_NOT_YET = ("AQE", "RERANK", "ROC")
+_NOT_YET = ("AQE", "RERANK")
 
 
 @EVALUATOR_REGISTRY.register()
@@ -35,10 +44,18 @@ class ReidEvaluator(DatasetEvaluator):
         metric: ``TEST.METRIC``, a name in ``METRIC_REGISTRY``.
         protocol: ``TEST.PROTOCOL``, a name in ``PROTOCOL_REGISTRY``.
         output_dir: where subclasses may write files; this class writes none.
+        roc: ``TEST.ROC.ENABLED``: verification, open-set identification and a recommended threshold too.
+        open_set_share: ``TEST.OPEN_SET.SHARE``, of the query identities, in [0, 1).
+        threshold: ``TEST.THRESHOLD.KIND``, ``fpr`` or ``far``, and ``TEST.THRESHOLD.VALUE``, in (0, 1).
+        resamples: ``TEST.BOOTSTRAP.RESAMPLES``, at least 0; 0: no confidence intervals.
+
+    Attributes:
+        details: after :meth:`evaluate`, on rank 0, what JSON can carry beside the results: see docs/evaluation.md.
+        queries: after :meth:`evaluate`, on rank 0, arrays ``(Q,)`` by name, with one number for each query.
 
     Raises:
         KeyError: if there is no such metric or protocol.
-        ValueError: if ``num_query`` is negative, or the config asks for ``TEST.AQE``, ``TEST.RERANK`` or ``TEST.ROC``.
+        ValueError: if a number is out of its range, or the config asks for ``TEST.AQE`` or ``TEST.RERANK``.
     """
 
     @configurable
@@ -49,20 +66,41 @@ class ReidEvaluator(DatasetEvaluator):
         metric: str = "cosine",
         protocol: str = "market1501",
         output_dir: str | None = None,
+        roc: bool = False,
+        open_set_share: float = 0.2,
+        threshold: tuple[str, float] = ("fpr", 1e-3),
+        resamples: int = 1000,
     ) -> None:
         if num_query < 0:
             raise ValueError(f"num_query must be >= 0, got {num_query}")
+        if threshold[0] not in ("fpr", "far"):
+            raise ValueError(f"TEST.THRESHOLD.KIND must be fpr or far, got {threshold[0]!r}")
+        if not 0 < threshold[1] < 1:
+            raise ValueError(f"TEST.THRESHOLD.VALUE must be in (0, 1), got {threshold[1]}")
+        if not 0 <= open_set_share < 1:
+            raise ValueError(f"TEST.OPEN_SET.SHARE must be in [0, 1), got {open_set_share}")
+        if resamples < 0:
+            raise ValueError(f"TEST.BOOTSTRAP.RESAMPLES must be >= 0, got {resamples}")
+        if roc:
+            SCORE_REGISTRY.get(metric)
         METRIC_REGISTRY.get(metric)  # an unknown name is an error before the model has run over the test set
         PROTOCOL_REGISTRY.get(protocol)
         self._num_query = num_query
         self._metric = metric
         self._protocol = protocol
         self._output_dir = output_dir
+        self._roc = roc
+        self._open_set_share = open_set_share
+        self._threshold = threshold
+        self._resamples = resamples
         self._features = FeatureCollector()
+        self._paths: list[str] = []
+        self.details: dict[str, Any] = {}
+        self.queries: dict[str, np.ndarray] = {}
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST.METRIC`` and ``TEST.PROTOCOL``."""
+        """Read ``TEST.METRIC``, ``PROTOCOL``, ``ROC``, ``OPEN_SET``, ``THRESHOLD`` and ``BOOTSTRAP``."""
         for name in _NOT_YET:
             if cfg.TEST[name].ENABLED:
                 raise ValueError(f"TEST.{name}.ENABLED is True, but this version does not have it yet; set it to False")
@@ -71,23 +109,31 @@ class ReidEvaluator(DatasetEvaluator):
             "metric": cfg.TEST.METRIC,
             "protocol": cfg.TEST.PROTOCOL,
             "output_dir": output_dir,
+            "roc": cfg.TEST.ROC.ENABLED,
+            "open_set_share": cfg.TEST.OPEN_SET.SHARE,
+            "threshold": (cfg.TEST.THRESHOLD.KIND, cfg.TEST.THRESHOLD.VALUE),
+            "resamples": cfg.TEST.BOOTSTRAP.RESAMPLES,
         }
 
     def reset(self) -> None:
         """Forget the features of an earlier round."""
         self._features.clear()
+        self._paths = []
+        self.details, self.queries = {}, {}
 
     def process(self, inputs: dict[str, Any], outputs: Tensor) -> None:
         """Keep one batch.
 
         Args:
-            inputs: ``targets`` ``(N,)`` and ``camids`` ``(N,)``, int64; a camid below 0: no camera is known.
+            inputs: ``targets`` ``(N,)`` and ``camids`` ``(N,)``, int64; a camid below 0: no camera is known. If they
+                are there, ``img_paths``, N strings, name queries without a match in the details.
             outputs: ``(N, D)`` float embeddings, not normalised.
 
         Raises:
             ValueError: if the shapes do not fit.
         """
         self._features.add(outputs, inputs["targets"], inputs["camids"])
+        self._paths += map(str, inputs.get("img_paths") or [""] * len(outputs))
 
     def evaluate(self) -> dict[str, float]:
         """Compute the results of all images of all ranks.
@@ -96,7 +142,8 @@ class ReidEvaluator(DatasetEvaluator):
 
         Returns:
             On rank 0 an ordered dict with ``Rank-1``, ``Rank-5``, ``Rank-10``, ``mAP``, ``mINP`` and ``metric`` (the
-            mean of mAP and Rank-1), in percent; ``{}`` elsewhere.
+            mean of mAP and Rank-1), and with ``roc`` ``TPR@FPR=1e-04``, ``TPR@FPR=1e-03`` and ``TPR@FPR=1e-02``, in
+            percent; ``{}`` elsewhere.
 
         Raises:
             ValueError: on every rank, if no image was processed, there are fewer than ``num_query``, a feature is
@@ -106,13 +153,100 @@ class ReidEvaluator(DatasetEvaluator):
         query, gallery = everything.split(self._num_query)
         everything.require_finite()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL)", self._protocol)
-        return self._rates(query, gallery)
+        return self.evaluate_split(query, gallery)
 
-    def _rates(self, query: FeatureSet, gallery: FeatureSet) -> dict[str, float]:
-        """Return the results of one split on rank 0, and ``{}`` elsewhere; every rank computes its share of them."""
+    def evaluate_split(self, query: FeatureSet, gallery: FeatureSet) -> dict[str, float]:
+        """Compute the results of features that are there already; every rank must have all of them.
+
+        Args:
+            query: Q images, finite.
+            gallery: G images, finite.
+
+        Returns:
+            What :meth:`evaluate` returns; ``details`` and ``queries`` are set as well.
+        """
+        places = torch.arange(len(query))
+        results, self.details, self.queries = self._rates(query, gallery, places, self._all_paths())
+        return results
+
+    def _all_paths(self) -> list[str]:
+        """Return the path of every image of the test set, as far as it is known; every rank must call it."""
+        return [path for of_rank in comm.all_gather(self._paths) for path in of_rank]
+
+    def _rates(
+        self, query: FeatureSet, gallery: FeatureSet, places: Tensor, paths: list[str]
+    ) -> tuple[dict[str, float], dict[str, Any], dict[str, np.ndarray]]:
+        """Return results, details and per-query numbers of one split; every rank computes its share of them.
+
+        Args:
+            query: Q images.
+            gallery: G images.
+            places: ``(Q,)`` int64 positions of the queries in the test set.
+            paths: of the images of the test set.
+
+        Returns:
+            All empty on ranks other than 0.
+        """
         query, gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
-        ranks = rank_matches_together(query, gallery, metric=self._metric)
+        q_pids = query.pids.cpu().numpy()
+        absent, pairs, keep = q_pids[:0], None, 0
+        if self._roc:
+            absent, pairs, keep = self._prepare_pairs(query, gallery)
+        ranks = rank_matches_together(query, gallery, metric=self._metric, consumer=pairs)
+        table = None if pairs is None else gather_pairs(pairs.table(), keep)
         if not comm.is_main_process():
-            return {}
+            return {}, {}, {}
         warn_unmatched(ranks)
-        return summarize(ranks)
+        results, numbers = summarize(ranks), rates_by_query(ranks)
+        own_paths = [paths[place] if place < len(paths) else "" for place in places.tolist()]
+        has_match = ~np.isnan(numbers["mAP"])
+        bootstrap = IdentityBootstrap(q_pids, resamples=self._resamples) if self._resamples else None
+        details: dict[str, Any] = {"queries": query_details(has_match, places.numpy(), own_paths)}
+        if bootstrap is not None:
+            details["intervals"] = rate_intervals(numbers, bootstrap)
+        queries = {
+            "place": places.numpy(),
+            "img_path": np.array(own_paths, dtype=np.str_),
+            "pid": q_pids,
+            "camid": query.camids.cpu().numpy(),
+            **numbers,
+        }
+        if table is not None:
+            is_absent = ~has_match | np.isin(q_pids, absent)
+            more = self._pair_details(table, is_absent, absent.size, bootstrap)
+            results.update(
+                {name: point["tpr"] or 0.0 for name, point in more["verification"]["operating_points"].items()}
+            )
+            details |= more
+            queries |= {"best_match": table.best_match, "best_other": table.best_other, "is_absent": is_absent}
+        return results, details, queries
+
+    def _prepare_pairs(self, query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, PairScores, int]:
+        """Return the identities held out of the gallery, what takes in the scores of pairs, and how many it keeps."""
+        q_pids, g_pids = query.pids.cpu().numpy(), gallery.pids.cpu().numpy()
+        index = IdentityIndex(g_pids, gallery.camids.cpu().numpy())
+        own = [index.lookup(pid, camid) for pid, camid in zip(q_pids.tolist(), query.camids.tolist(), strict=True)]
+        has_match = np.array([matches.size > 0 for matches, _ in own], dtype=bool)
+        impostors = len(query) * len(gallery) - sum(matches.size + junk.size for matches, junk in own)
+        absent = choose_absent(q_pids, has_match, self._open_set_share)
+        scores = sample_scores(query, gallery, metric=self._metric)
+        kind, value = self._threshold
+        keep = scores_to_keep(impostors, max(1e-2, value if kind == "fpr" else 0.0))
+        pairs = PairScores(
+            len(query),
+            scale=comm.all_gather(ScoreScale.of_sample(scores))[0],
+            keep=keep,
+            held_out=np.flatnonzero(np.isin(g_pids, absent)),
+            dtype=scores.dtype.type,
+        )
+        return absent, pairs, keep
+
+    def _pair_details(
+        self, table: PairTable, is_absent: np.ndarray, held_out: int, bootstrap: IdentityBootstrap | None
+    ) -> dict[str, Any]:
+        point = threshold_details(*self._threshold, table, is_absent, bootstrap)
+        return {
+            "verification": verification_details(table, bootstrap),
+            "open_set": open_set_details(table, is_absent, held_out, bootstrap),
+            "threshold": {**point, "metric": self._metric},
+        }

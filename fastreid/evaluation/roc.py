@@ -143,15 +143,16 @@ def operating_point(
         rate: wanted, in [0, 1).
 
     Returns:
-        The true positive rate in [0, 1], and the lowest threshold, in the precision of the scores, that keeps the
-        false positive rate: accept a score that is at least as high. ``None`` if one kind of scores is missing.
+        The true positive rate in [0, 1], and a threshold that gives it: accept a score that is at least as high. It
+        lies halfway between the highest score that must be refused and the next one. ``None`` if one kind of scores is
+        missing.
 
     Raises:
         ValueError: if ``rate`` is out of its range, or ``negatives`` does not reach far enough.
 
     Example:
         >>> operating_point(np.array([0.9, 0.7]), np.array([0.8, 0.5, 0.5, 0.1]), 4, 0.25)
-        (1.0, 0.5000000000000001)
+        (1.0, 0.6)
     """
     if not 0 <= rate < 1:
         raise ValueError(f"rate must be in [0, 1), got {rate}")
@@ -162,9 +163,19 @@ def operating_point(
         raise ValueError(
             f"a rate of {rate} of {num_negatives} negatives is {allowed}, but only {negatives.size} scores were kept"
         )
-    first_refused = negatives[allowed]
-    threshold = np.nextafter(first_refused, first_refused.dtype.type(np.inf))
-    return float(np.count_nonzero(positives > first_refused) / positives.size), float(threshold)
+    refused = negatives[allowed]
+    accepted = positives[positives > refused]
+    higher = min(accepted.min(initial=np.inf), negatives[negatives > refused].min(initial=np.inf))
+    return accepted.size / positives.size, _between(refused, higher)
+
+
+def _between(refused: np.floating, accepted: float) -> float:
+    """Return a threshold halfway between two scores; it is one that their precision can express."""
+    number = refused.dtype.type
+    if not np.isfinite(accepted) or not np.isfinite(refused):
+        return float(np.nextafter(refused, number(np.inf)))
+    middle = number(float(refused) / 2 + float(accepted) / 2)
+    return float(middle if middle > refused else accepted)
 
 
 def _allowed(rate: float, total: int) -> int:

@@ -11,9 +11,9 @@ __all__ = ["SCORE_REGISTRY", "cosine", "euclidean"]
 SCORE_REGISTRY = Registry("TEST.METRIC with TEST.ROC.ENABLED")
 """Scores, each with the name of a metric in ``METRIC_REGISTRY``.
 
-A score is a function ``(similarity (N,), squared_length) -> scores (N,)`` of numpy arrays: the similarities of one query,
-and the squared length of what the metric made of its features. It rises with the similarity, keeps minus infinity, and
-may overwrite its argument. A metric without one ranks, but has no ROC.
+A score is a function ``(similarity (N,), squared_length) -> scores (N,)`` of numpy arrays: the similarities of one
+query, and the squared length of what the metric made of its features. It rises with the similarity, keeps minus
+infinity, and may overwrite its argument. A metric without one ranks, but has no ROC.
 """
 
 

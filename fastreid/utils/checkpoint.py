@@ -275,6 +275,8 @@ def export_average(source: str, target: str, which: str) -> None:
     data = read_file(source)
     kept = {key: data[key] for key in ("meta", "epoch") if key in data}
     kept["meta"] = {**kept.get("meta", {}), "weights": which}
+    if "thresholds" in kept["meta"]:
+        kept["meta"]["thresholds"] = {}  # they were those of the model's own weights
     result = {"model": averaged_state_dict(data, which, source), **kept}
     write_atomically(target, lambda file: torch.save(result, file))
 

@@ -28,8 +28,9 @@ def positive(figures, *keys):
     return figures["images_per_second"] * figures["seconds"]  # images of one step
 
 
-def test_evaluation():
-    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="euclidean", identities=5)
+@pytest.mark.parametrize("roc", [False, True])
+def test_evaluation(roc):
+    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="euclidean", identities=5, roc=roc)
     assert positive(figures, "product_ratio") == pytest.approx(20)
     assert figures["product_ratio"] > 0
 

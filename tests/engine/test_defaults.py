@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -85,7 +86,12 @@ def test_a_run_leaves_the_files_of_v13(finished):
 def test_results_have_their_order_and_reach_every_record(finished):
     folder, _, results = finished
     assert list(results) == ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "metric"]
-    assert json.loads((folder / "results.json").read_text())["Market1501"] == pytest.approx(dict(results))
+    stored = json.loads((folder / "results.json").read_text())["Market1501"]
+    details = stored.pop("details")
+    assert stored == pytest.approx(dict(results))
+    assert details == results.details["Market1501"]
+    low, high = details["intervals"]["mAP"]
+    assert low <= results["mAP"] <= high
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
     evaluations = [line for line in lines if "mAP" in line]
     assert [line["iteration"] for line in evaluations] == [5, 11]
@@ -113,6 +119,7 @@ def test_a_checkpoint_holds_what_is_promised(finished):
     assert (found["epoch"], found["iteration"]) == (1, 5)
     assert found["sampler"] == {"seed": 1, "position": 48}
     meta = found["meta"]
+    assert meta["thresholds"] == {}  # without TEST.ROC there are none
     assert meta["embedding"] == {"dim": 16, "metric": "cosine", "normalized": False}
     assert meta["preprocessing"]["size"] == [HEIGHT, WIDTH]
     assert meta["preprocessing"]["channels"] == "RGB"
@@ -390,3 +397,19 @@ def test_a_run_with_a_memory_resumes_to_the_same_bits(market, tmp_path):
     one, other = (checkpoint(tmp_path / name)["model"] for name in ("whole", "cut"))
     assert differing(one, other) == []
     assert int(one["memory.queue_ptr"]) == 12 * 8 % 32
+
+
+def test_checkpoints_carry_the_thresholds_of_their_own_evaluation(market, tmp_path):
+    options = ("TEST.ROC.ENABLED", True, "SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 2, "SOLVER.MAX_EPOCH", 3)
+    _, results = train(tiny_cfg(market, tmp_path, *options))
+    assert "TPR@FPR=1e-03" in results
+    stored = json.loads((tmp_path / "results.json").read_text())["Market1501"]
+    threshold = stored["details"]["threshold"]
+    assert threshold["kind"] == "fpr" and threshold["value"] == 1e-3
+    assert checkpoint(tmp_path)["meta"]["thresholds"] == {"Market1501": threshold}
+    assert checkpoint(tmp_path, "model_0000")["meta"]["thresholds"] == {}  # was not evaluated
+    earlier = checkpoint(tmp_path, "model_0001")["meta"]["thresholds"]["Market1501"]
+    assert earlier["threshold"] != threshold["threshold"]
+    with np.load(tmp_path / "queries_Market1501.npz") as queries:
+        assert 100 * np.nanmean(queries["mAP"]) == pytest.approx(results["mAP"])
+        assert all(path.endswith(".jpg") for path in queries["img_path"])

@@ -106,6 +106,12 @@ def work(rank):
     share = InferenceSampler(36)
     for evaluator in (ReidEvaluator(num_query=11), RandomGalleryEvaluator(num_query=11)):
         found[type(evaluator).__name__] = dict(filled(evaluator, share).evaluate())
+    evaluator = filled(ReidEvaluator(num_query=11, roc=True), share)
+    found["roc"] = (
+        dict(evaluator.evaluate()),
+        dict(evaluator.details),
+        {k: v.tolist() for k, v in evaluator.queries.items()},
+    )
     found["inference"] = infer(ReidEvaluator(num_query=11))
     rows = torch.arange(5.0 * rank).reshape(-1, 5) + 100 * rank  # 0, 1 and 2 rows
     for chunk in (1, 20, 1 << 20):
@@ -156,6 +162,13 @@ def test_results_are_those_of_one_process_exactly(found, evaluator):
     if evaluator is ReidEvaluator:
         assert infer(evaluator(num_query=11)) == expected
         assert [rank["inference"] for rank in found] == [expected, {}, {}]
+
+
+def test_verification_is_that_of_one_process_exactly(found):
+    evaluator = filled(ReidEvaluator(num_query=11, roc=True), range(36))
+    expected = dict(evaluator.evaluate()), evaluator.details, {k: v.tolist() for k, v in evaluator.queries.items()}
+    assert expected[1]["verification"]["impostor_pairs"] > 0
+    assert [rank["roc"] for rank in found] == [expected, ({}, {}, {}), ({}, {}, {})]
 
 
 def test_rows_are_gathered_in_chunks(found):

@@ -1,0 +1,72 @@
+"""What an evaluation leaves: numbers, details beside them, and their files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..utils.checkpoint import write_atomically
+
+__all__ = ["EvaluationResults", "queries_file", "thresholds_of", "write_queries", "write_results"]
+
+
+class EvaluationResults(OrderedDict):
+    """The numbers of one test set, or a dict of numbers for each of several, with what else the evaluators found.
+
+    Args:
+        numbers: become the entries.
+        details: by the label of the test set, plain values.
+
+    Attributes:
+        details: as given.
+    """
+
+    def __init__(self, numbers: Mapping[str, Any] | None = None, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(numbers or {})
+        self.details = dict(details or {})
+
+
+def thresholds_of(details: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the recommended thresholds by test set, those that are defined, for the ``meta`` of a checkpoint.
+
+    Args:
+        details: of the evaluators, by the label of the test set.
+
+    Returns:
+        For each label ``kind``, ``value``, ``threshold``, ``threshold_interval``, ``metric`` ...: plain values.
+    """
+    found = {label: own.get("threshold") for label, own in details.items()}
+    return {label: dict(own) for label, own in found.items() if own and own.get("threshold") is not None}
+
+
+def write_results(
+    folder: str, results: Mapping[str, Mapping[str, float]], details: Mapping[str, Any] | None = None
+) -> None:
+    """Write ``results.json``: the numbers of each test set by name, of the newest evaluation, and their ``details``."""
+    os.makedirs(folder, exist_ok=True)
+    plain: dict[str, dict[str, Any]] = {
+        name: {key: float(value) for key, value in numbers.items()} for name, numbers in results.items()
+    }
+    for name, own in (details or {}).items():
+        if own:
+            plain[name]["details"] = own
+    text = json.dumps(plain, indent=2) + "\n"
+    write_atomically(os.path.join(folder, "results.json"), lambda file: file.write(text.encode()))
+
+
+def queries_file(label: str) -> str:
+    """Return the name of the file with a test set's per-query numbers."""
+    return f"queries_{re.sub(r'[^A-Za-z0-9._-]', '_', label)}.npz"
+
+
+def write_queries(folder: str, label: str, queries: Mapping[str, np.ndarray]) -> None:
+    """Write the arrays ``(Q,)`` of a test set's queries."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, queries_file(label))
+    write_atomically(path, lambda file: np.savez_compressed(file, **queries))
