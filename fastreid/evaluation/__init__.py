@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .build import EVALUATOR_REGISTRY, build_evaluator
 from .clas_evaluator import ClasEvaluator, accuracy
+from .compare import compare_queries
 from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
 from .features import FeatureSet
 from .protocol import PROTOCOL_REGISTRY
@@ -12,12 +13,15 @@ from .rank import evaluate_rank, match_ranks
 from .rank_blocks import rank_matches
 from .rates import average_precision, cmc, inverse_negative_penalty, summarize
 from .reid_evaluation import ReidEvaluator
+from .roc import evaluate_roc
+from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY
 from .testing import flatten_results_dict, print_csv_format, verify_results
 
 __all__ = [
     "EVALUATOR_REGISTRY",
     "METRIC_REGISTRY",
+    "SCORE_REGISTRY",
     "ClasEvaluator",
     "PROTOCOL_REGISTRY",
     "DatasetEvaluator",
@@ -28,7 +32,9 @@ __all__ = [
     "average_precision",
     "build_evaluator",
     "cmc",
+    "compare_queries",
     "evaluate_rank",
+    "evaluate_roc",
     "flatten_results_dict",
     "inference_context",
     "inference_on_dataset",

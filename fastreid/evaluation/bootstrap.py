@@ -48,20 +48,19 @@ class IdentityBootstrap:
         Returns:
             ``(K, 2)`` lower and upper bounds; NaN if no mean is defined.
         """
-        counts = np.isfinite(values).all(axis=1)
+        return self._intervals(self.draw_means(values))
+
+    def draw_means(self, values: np.ndarray) -> np.ndarray:
+        """Return the means ``(resamples, K)`` of per-query numbers ``(Q, K)``, a row for each draw.
+
+        Numbers of two models for the same queries, one less the other, give paired differences.
+        """
+        valid = np.isfinite(values).all(axis=1)
         sums = np.zeros((self._groups, values.shape[1]))
-        np.add.at(sums, self._group[counts], values[counts])
-        sizes = np.bincount(self._group[counts], minlength=self._groups)
+        np.add.at(sums, self._group[valid], values[valid])
+        sizes = np.bincount(self._group[valid], minlength=self._groups)
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn = [weights @ sums / (weights @ sizes)[:, None] for weights in self._draws()]
-        return self._intervals(np.concatenate([*drawn, np.empty((0, values.shape[1]))]))
-
-    def difference(self, values: np.ndarray) -> np.ndarray:
-        """Return the means ``(resamples, K)`` of per-query numbers ``(Q, K)``, one row a draw."""
-        sums = np.zeros((self._groups, values.shape[1]))
-        np.add.at(sums, self._group, values)
-        sizes = np.bincount(self._group, minlength=self._groups)
-        drawn = [weights @ sums / (weights @ sizes)[:, None] for weights in self._draws()]
         return np.concatenate([*drawn, np.empty((0, values.shape[1]))])
 
     def operating_point(

@@ -1,0 +1,82 @@
+"""Put a recommended threshold into a copy of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import torch
+
+from ..utils.checkpoint import read_file, write_atomically
+
+__all__ = ["read_threshold", "set_threshold"]
+
+
+def read_threshold(path: str, label: str | None = None, point: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Return a threshold of a ``results.json``, and the test set that it is from.
+
+    Args:
+        path: of the file.
+        label: the test set; ``None``: the only one.
+        point: name of an operating point, such as ``TPR@FPR=1e-04`` or ``DIR@FAR=1e-02``; ``None``: the recommended
+            threshold.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it has no such test set, or no such threshold.
+    """
+    with open(path, encoding="utf-8") as file:
+        stored = json.load(file)
+    if label is None and len(stored) != 1:
+        raise ValueError(f"{path} has the test sets {', '.join(stored)}; name one by --label")
+    label = next(iter(stored)) if label is None else label
+    if label not in stored:
+        raise ValueError(f"{path} has no test set {label!r}, only {', '.join(stored)}")
+    details = stored[label].get("details", {})
+    found = details.get("threshold")
+    if found is None:
+        raise ValueError(f"{path} has no thresholds of {label}; evaluate with TEST.ROC.ENABLED True")
+    if point is not None:
+        points = {
+            name: (kind, own)
+            for part, kind in (("verification", "fpr"), ("open_set", "far"))
+            for name, own in details[part]["operating_points"].items()
+        }
+        if point not in points:
+            raise ValueError(f"{path} has no operating point {point!r}, only {', '.join(points)}")
+        kind, own = points[point]
+        rest = {key: value for key, value in own.items() if key != kind}
+        found = {"kind": kind, "value": own[kind], **rest, "metric": found["metric"]}
+    if found["threshold"] is None:
+        raise ValueError(f"{path}: {label} has too few pairs or probes for the threshold {point or 'recommended'}")
+    return label, found
+
+
+def set_threshold(source: str, target: str, label: str, threshold: dict[str, Any]) -> None:
+    """Write a copy of a checkpoint with a threshold in its ``meta``; all else is as it was.
+
+    Args:
+        source: path of a checkpoint, also one without ``meta``.
+        target: path of the new file; its folder exists, it does not.
+        label: the test set that the threshold is from.
+        threshold: see :func:`read_threshold`.
+
+    Raises:
+        FileExistsError: if there is a file already: none is ever rewritten.
+        ValueError: if the checkpoint says that it is compared by another metric.
+    """
+    if os.path.exists(target):
+        raise FileExistsError(f"{target} exists; name a new file, since none is rewritten")
+    data = read_file(source)
+    if not isinstance(data, dict) or "model" not in data:
+        data = {"model": data}
+    meta = data.get("meta") or {}
+    metric = meta.get("embedding", {}).get("metric", threshold["metric"])
+    if metric != threshold["metric"]:
+        raise ValueError(
+            f"the threshold is one of TEST.METRIC {threshold['metric']}, but {source} was made for {metric}; "
+            "evaluate it with its own metric"
+        )
+    meta = {**meta, "thresholds": {**meta.get("thresholds", {}), label: threshold}}
+    write_atomically(target, lambda file: torch.save({**data, "meta": meta}, file))
