@@ -120,9 +120,9 @@ class IdentityBootstrap:
 
     def _accepted(self, scores: np.ndarray, query: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """Count each identity's scores above each threshold, ``(I, T)`` float64."""
-        slot = np.searchsorted(-thresholds, -scores, side="right")  # of the first threshold below the score
-        seen = slot < thresholds.size
-        places = self._group[query[seen]] * thresholds.size + slot[seen]
+        seen = scores > thresholds[-1]
+        slot = np.searchsorted(-thresholds, -scores[seen], side="right")  # of the first threshold below the score
+        places = self._group[query[seen]] * thresholds.size + slot
         counts = np.bincount(places, minlength=self._groups * thresholds.size)
         return np.cumsum(counts.reshape(self._groups, thresholds.size), axis=1, dtype=np.float64)
 

@@ -138,10 +138,18 @@ def rates_by_query(ranks: Sequence[np.ndarray], topk: Sequence[int] = (1, 5, 10)
     Returns:
         By the names of :func:`summarize`, ``(Q,)`` float64 in [0, 1]; NaN for a query without a match.
     """
-    first = np.array([r[0] if len(r) else np.nan for r in ranks], dtype=np.float64)  # (Q,)
-    numbers = {f"Rank-{k}": np.where(np.isnan(first), np.nan, first <= k) for k in topk}
-    numbers["mAP"] = np.array([average_precision(r) if len(r) else np.nan for r in ranks], dtype=np.float64)
-    numbers["mINP"] = np.array([inverse_negative_penalty(r) if len(r) else np.nan for r in ranks], dtype=np.float64)
+    counts = np.array([len(r) for r in ranks], dtype=np.int64)  # (Q,)
+    has_match = counts > 0
+    starts = np.cumsum(counts[has_match]) - counts[has_match]
+    values = np.concatenate([*ranks, np.empty(0, dtype=np.int64)])  # (sum of all M,)
+    place = np.arange(values.size) - np.repeat(starts, counts[has_match]) + 1
+    first, precision, penalty = np.full((3, len(ranks)), np.nan)
+    if values.size:
+        first[has_match] = values[starts]
+        precision[has_match] = np.add.reduceat(place / values, starts) / counts[has_match]
+        penalty[has_match] = counts[has_match] / values[starts + counts[has_match] - 1]
+    numbers = {f"Rank-{k}": np.where(has_match, first <= k, np.nan) for k in topk}
+    numbers |= {"mAP": precision, "mINP": penalty}
     numbers["metric"] = (numbers["mAP"] + (first <= 1)) / 2
     return numbers
 

@@ -5,7 +5,14 @@ import logging
 import numpy as np
 import pytest
 
-from fastreid.evaluation.rates import average_precision, cmc, inverse_negative_penalty, summarize, warn_unmatched
+from fastreid.evaluation.rates import (
+    average_precision,
+    cmc,
+    inverse_negative_penalty,
+    rates_by_query,
+    summarize,
+    warn_unmatched,
+)
 
 
 def random_ranks(rng, queries):
@@ -75,3 +82,23 @@ def test_unmatched_queries_are_counted_and_logged(caplog):
     assert "2 of 3 queries" in caplog.text
     assert "None of 1 queries has a true match in the gallery: the rates are undefined" in caplog.text
     assert "None of 0 queries" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["some", "none", "empty"])
+def test_numbers_of_each_query_have_the_means_that_are_reported(kind):
+    r = np.random.default_rng(0)
+    ranks = [np.sort(r.choice(40, size=r.integers(5), replace=False)) + 1 for _ in range(30)]
+    ranks = {"some": ranks, "none": [np.empty(0, dtype=np.int64)] * 3, "empty": []}[kind]
+    numbers = rates_by_query(ranks, topk=(1, 3))
+    results = summarize(ranks, topk=(1, 3))
+    assert list(numbers) == list(results)
+    for name, values in numbers.items():
+        assert values.shape == (len(ranks),)
+        assert np.isnan(values).tolist() == [len(own) == 0 for own in ranks]
+        if kind == "some":
+            assert 100 * np.nanmean(values) == pytest.approx(results[name])
+    for query, own in enumerate(ranks):
+        if len(own):
+            assert numbers["mAP"][query] == pytest.approx(average_precision(own))
+            assert numbers["mINP"][query] == inverse_negative_penalty(own)
+            assert numbers["Rank-3"][query] == (own[0] <= 3)
