@@ -72,9 +72,10 @@ class IdentityBootstrap:
         num_negatives: np.ndarray,
         rate: float,
     ) -> np.ndarray:
-        """Return the intervals of a true positive rate at a wanted false positive rate, and of its threshold.
+        """Return the intervals of a true positive rate at a wanted false positive rate, and of its threshold's shift.
 
-        A draw's threshold is one of up to 256 scores around the wanted rate.
+        A draw's threshold is one of up to 256 scores around the wanted rate; its shift is how much higher it is than
+        that of all queries, found in the same way.
 
         Args:
             positives: ``(P,)`` scores that should be accepted.
@@ -85,7 +86,7 @@ class IdentityBootstrap:
             rate: wanted, in [0, 1).
 
         Returns:
-            ``(2, 2)``: lower and upper bound of the rate, then of the threshold; NaN if they are not defined.
+            ``(2, 2)``: lower and upper bound of the rate, then of the shift; NaN if they are not defined.
         """
         if negatives.size == 0 or positives.size == 0:
             return np.full((2, 2), np.nan)
@@ -101,15 +102,21 @@ class IdentityBootstrap:
             ],
             axis=1,
         )  # (I, 2)
-        found = []
-        for weights in self._draws():
+
+        def at_rate(weights: np.ndarray) -> np.ndarray:  # (B, I) -> (B, 2)
             false, true = weights @ accepted[0], weights @ accepted[1]  # (B, T)
             all_false, all_true = (weights @ totals).T  # (B,)
             fits = false <= rate * all_false[:, None] * (1 + 1e-12)
             place = np.maximum(fits.sum(axis=1) - 1, 0)
             with np.errstate(invalid="ignore"):
-                found.append(np.stack([true[np.arange(len(place)), place] / all_true, thresholds[place]], axis=1))
-        return self._intervals(np.concatenate([*found, np.empty((0, 2))]))
+                found = np.stack([true[np.arange(len(place)), place] / all_true, thresholds[place]], axis=1)
+            found[all_false == 0] = np.nan  # without a negative any threshold would do
+            return found
+
+        own = [0, at_rate(np.ones((1, self._groups)))[0, 1]]
+        with np.errstate(invalid="ignore"):  # thresholds may be minus infinity
+            shifts = np.concatenate([*map(at_rate, self._draws()), np.empty((0, 2))]) - own
+        return self._intervals(shifts)
 
     def _grid(self, negatives: np.ndarray, wanted: float) -> np.ndarray:
         """Return falling scores, about as many around the wanted number of negatives above as make sense."""

@@ -159,7 +159,7 @@ def _point(
         found: None if point is None else 100 * point[0],
         f"{found}_interval": None if bounds is None else _pair(100 * bounds[0]),
         "threshold": None if point is None else _finite(point[1]),
-        "threshold_interval": None if bounds is None else _pair(bounds[1]),
+        "threshold_interval": None if bounds is None else _pair(point[1] + bounds[1]),
     }
 
 

@@ -54,7 +54,19 @@ def test_intervals_of_operating_points_are_those_of_resampled_identities(kind):
             rates.append(operating_point(positives, negatives, negatives.size, rate)[0])
             refused.append(negatives[int(rate * negatives.size + 1e-9)])
         np.testing.assert_allclose(found[0], np.quantile(rates, (0.025, 0.975)), atol=1e-12)
-        np.testing.assert_allclose(found[1], np.quantile(refused, (0.025, 0.975)))
+        own = scores[1][int(rate * 100 + 1e-9)]
+        np.testing.assert_allclose(found[1], np.quantile(np.array(refused) - own, (0.025, 0.975)), atol=1e-12)
+
+
+def test_draws_without_a_negative_do_not_count():
+    pids = np.array([0, 1, 2, 3])
+    positive, negative = np.array([0.1, 0.3, 0.9]), np.array([0.5])
+    only = np.array([0, 0, 0, 1])  # the last identity has the only negative; a third of the draws are without it
+    found = IdentityBootstrap(pids, resamples=200).operating_point(
+        positive, np.array([0, 1, 2]), negative, np.array([3]), only, 0.1
+    )
+    assert found[1].tolist() == [0, 0]
+    assert 0 <= found[0][0] <= 1 / 3 <= found[0][1] <= 1
 
 
 def test_few_thresholds_are_enough(monkeypatch):
