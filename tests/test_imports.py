@@ -36,6 +36,7 @@ _FLOORS = {
 # Addresses where something was in FastReID v1.3: at most ten lines that re-export it; the library uses none.
 _OLD_ADDRESSES = {
     "modeling/losses/cross_entroy_loss.py",
+    "utils/compute_dist.py",
     "utils/precision_bn.py",
     "utils/weight_init.py",
 }

@@ -128,7 +128,10 @@ def plan(
     for metric in ("cosine", "euclidean"):
         values = {**sizes["evaluation"], "metric": metric}
         cases["evaluation"].append(Case("evaluation", metric, values))
-        cases["evaluation"].append(Case("evaluation", f"{metric} with ROC", {**values, "roc": True}))
+        cases["evaluation"].append(Case("evaluation", f"{metric} with ROC", {**values, "work": "roc"}))
+    for work in ("aqe", "rerank"):
+        values = {**sizes["evaluation"], "metric": "cosine", "work": work}
+        cases["evaluation"].append(Case("evaluation", work, values))
     for sampler in SAMPLERS:
         cases["sampler"].append(Case("sampler", sampler, {**sizes["sampler"], "name": sampler}))
     return [case for area in AREAS if area in areas for case in cases[area]]

@@ -370,12 +370,25 @@ _C.TEST.AMP = CN({"ENABLED": False})
 _C.TEST.AMP.DTYPE = "auto"
 # Put batch norms into the convolutions before them, in a copy of the model: same numbers up to rounding, faster.
 _C.TEST.FOLD_BN = False
-# Average query expansion: weight sim ** ALPHA, QE_TIME rounds, QE_K neighbours.
+# What is done to the features of a test set, in this order, as far as it is switched on; names of POSTPROCESS_REGISTRY.
+# Rerank comes last.
+_C.TEST.POSTPROCESS = ("CameraNorm", "DBA", "AQE", "Rerank")
+# Subtract from the features of each camera their mean and, with VARIANCE, divide by their standard deviation.
+_C.TEST.CAMERA_NORM = CN({"ENABLED": False})
+_C.TEST.CAMERA_NORM.VARIANCE = True
+# Database-side augmentation: average each gallery image with its nearest K, itself included, weighted by
+# cos ** ALPHA (>= 0); TIMES (>= 1) rounds.
+_C.TEST.DBA = CN({"ENABLED": False})
+_C.TEST.DBA.ALPHA = 3.0
+_C.TEST.DBA.TIMES = 1
+_C.TEST.DBA.K = 5
+# Average query expansion: the same with queries and gallery, among all of them; QE_TIME rounds, QE_K neighbours.
 _C.TEST.AQE = CN({"ENABLED": False})
 _C.TEST.AQE.ALPHA = 3.0
 _C.TEST.AQE.QE_TIME = 1
 _C.TEST.AQE.QE_K = 5
-# k-reciprocal re-ranking (Zhong et al., CVPR 2017, arXiv:1701.08398).
+# k-reciprocal re-ranking (Zhong et al., CVPR 2017, arXiv:1701.08398): K1 + 1 neighbours, the image itself included;
+# K2 (>= 1; 1: off) encodings are averaged; LAMBDA in [0, 1] is the weight of the original distance.
 _C.TEST.RERANK = CN({"ENABLED": False})
 _C.TEST.RERANK.K1 = 20
 _C.TEST.RERANK.K2 = 6

@@ -35,6 +35,9 @@ class EvaluationResults(OrderedDict):
 def thresholds_of(details: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the recommended thresholds by test set, those that are defined, for the ``meta`` of a checkpoint.
 
+    A threshold of scores that test-time options made is left out: they depend on the other images of the test set, and
+    the weights alone do not give them.
+
     Args:
         details: of the evaluators, by the label of the test set.
 
@@ -42,7 +45,8 @@ def thresholds_of(details: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
         For each label ``kind``, ``value``, ``threshold``, ``threshold_interval``, ``metric`` ...: plain values.
     """
     found = {label: own.get("threshold") for label, own in details.items()}
-    return {label: dict(own) for label, own in found.items() if own and own.get("threshold") is not None}
+    usable = {label: own for label, own in found.items() if own and own.get("threshold") is not None}
+    return {label: dict(own) for label, own in usable.items() if not own.get("postprocess")}
 
 
 def write_results(

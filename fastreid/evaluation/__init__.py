@@ -7,12 +7,15 @@ from .clas_evaluator import ClasEvaluator, accuracy
 from .compare import compare_queries
 from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
 from .features import FeatureSet
+from .postprocess import POSTPROCESS_REGISTRY
 from .protocol import PROTOCOL_REGISTRY
+from .query_expansion import aqe, dba
 from .random_gallery_evaluator import RandomGalleryEvaluator
 from .rank import evaluate_rank, match_ranks
 from .rank_blocks import rank_matches
 from .rates import average_precision, cmc, inverse_negative_penalty, summarize
 from .reid_evaluation import ReidEvaluator
+from .rerank import re_ranking
 from .roc import evaluate_roc
 from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY
@@ -21,6 +24,7 @@ from .testing import flatten_results_dict, print_csv_format, verify_results
 __all__ = [
     "EVALUATOR_REGISTRY",
     "METRIC_REGISTRY",
+    "POSTPROCESS_REGISTRY",
     "SCORE_REGISTRY",
     "ClasEvaluator",
     "PROTOCOL_REGISTRY",
@@ -29,10 +33,12 @@ __all__ = [
     "RandomGalleryEvaluator",
     "ReidEvaluator",
     "accuracy",
+    "aqe",
     "average_precision",
     "build_evaluator",
     "cmc",
     "compare_queries",
+    "dba",
     "evaluate_rank",
     "evaluate_roc",
     "flatten_results_dict",
@@ -42,6 +48,7 @@ __all__ = [
     "match_ranks",
     "print_csv_format",
     "rank_matches",
+    "re_ranking",
     "summarize",
     "verify_results",
 ]

@@ -43,6 +43,7 @@ class RandomGalleryEvaluator(ReidEvaluator):
         """
         everything = self._features.gather()
         everything.require_finite()
+        self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL), mean of %d galleries", self._protocol, _DRAWS)
         pids, numbers = everything.pids.tolist(), everything.camids.tolist()
         paths = self._all_paths()

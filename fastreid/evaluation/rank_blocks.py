@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,9 +13,30 @@ from ..utils.progress import Progress
 from .features import FeatureSet
 from .rank import IdentityIndex, Rounding, rank_rows
 from .scores import SCORE_REGISTRY
-from .similarity import METRIC_REGISTRY
+from .similarity import METRIC_REGISTRY, origin_of
 
-__all__ = ["ScoreConsumer", "query_blocks", "rank_matches", "sample_scores"]
+__all__ = ["Adjust", "Adjustment", "ScoreConsumer", "query_blocks", "rank_matches", "sample_scores"]
+
+
+class Adjustment(NamedTuple):
+    """What becomes of the similarities of one query: they are multiplied by ``factor``, and ``summands`` are added.
+
+    Similarities of different queries need not be comparable. Scores are: ``factor * (similarity - own) + summands +
+    shift``, where ``own`` is the similarity of the query to itself.
+
+    Args:
+        factor: at least 0.
+        summands: ``(G,)`` float.
+        shift: for scores only; no ranking needs it.
+    """
+
+    factor: float
+    summands: np.ndarray
+    shift: float = 0.0
+
+
+Adjust = Callable[[int], Adjustment]
+"""From the number of a query, counted from the first of all, to what is done with its similarities."""
 
 # With blocks of this size the product reads from the processor's cache; larger ones are no faster.
 _CHUNK = 512  # gallery images that are made ready for the metric, and multiplied, at a time
@@ -59,6 +80,7 @@ def rank_matches(
     metric: str = "cosine",
     memory_gb: float = 0.25,
     blocks: Sequence[slice] | None = None,
+    adjust: Adjust | None = None,
     consumer: ScoreConsumer | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of every query without holding a query x gallery matrix.
@@ -72,6 +94,7 @@ def rank_matches(
         metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
         memory_gb: memory to use beside the features, in units of 1e9 bytes, > 0; one query at a time is the least.
         blocks: some of ``query_blocks(query, gallery, memory_gb)``: rank only these queries; ``None``: all.
+        adjust: changes the similarities of each query before they are ranked; ``None``: they stay as they are.
         consumer: gets the scores of these queries, one query at a time, so that nothing is multiplied twice.
 
     Returns:
@@ -88,11 +111,11 @@ def rank_matches(
         )
     blocks = query_blocks(query, gallery, memory_gb) if blocks is None else blocks
     project = METRIC_REGISTRY.get(metric)
-    score = None if consumer is None else SCORE_REGISTRY.get(metric)
+    score = None if consumer is None or adjust is not None else SCORE_REGISTRY.get(metric)
     if not blocks:
         return []
     dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
-    origin = _origin(gallery.features[:_CHUNK].to(dtype))
+    origin = origin_of(gallery.features[:_CHUNK].to(dtype))
     buffer = origin.new_empty(max(block.stop - block.start for block in blocks), len(gallery))  # (B, G)
     index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
     pids, camids = query.pids.cpu().numpy(), query.camids.cpu().numpy()
@@ -101,12 +124,18 @@ def rank_matches(
     total = sum(block.stop - block.start for block in blocks)
     with Progress(total=total, desc="Ranking", unit="query") as bar:
         for part in blocks:
-            projected, _ = project(query.features[part].to(dtype), origin)  # (B, D)
+            projected, offset = project(query.features[part].to(dtype), origin)  # (B, D)
             similarity = buffer[: len(projected)]
             _fill(similarity, projected, gallery.features, project, origin)
-            rounding = Rounding(projected.norm(dim=1).cpu().numpy(), lengths, np.abs(offsets))
+            query_lengths = projected.norm(dim=1).cpu().numpy()
+            rounding = Rounding(query_lengths, lengths, np.abs(offsets))
             complete = _with_offsets(similarity.cpu().numpy(), offsets)
-            on_row = None if score is None else _scored(consumer, score, part.start, rounding.query_lengths)
+            on_row = None
+            if adjust is not None:
+                complete = rounding = _AdjustedRows(complete, adjust, part.start, rounding)
+                on_row = None if consumer is None else complete.hand_on_to(consumer, _own(projected, offset))
+            elif score is not None:
+                on_row = _scored(consumer, score, part.start, query_lengths)
             ranks += rank_rows(
                 complete, pids[part], camids[part], index, first_query=part.start, rounding=rounding, on_row=on_row
             )
@@ -116,7 +145,13 @@ def rank_matches(
 
 @torch.no_grad()
 def sample_scores(
-    query: FeatureSet, gallery: FeatureSet, *, metric: str = "cosine", queries: int = 64, images: int = 1024
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    metric: str = "cosine",
+    adjust: Adjust | None = None,
+    queries: int = 64,
+    images: int = 1024,
 ) -> np.ndarray:
     """Return the scores of some pairs, spread evenly over both sets; a look at their range before there are all.
 
@@ -124,6 +159,7 @@ def sample_scores(
         query: Q images.
         gallery: G images.
         metric: a name in ``SCORE_REGISTRY``.
+        adjust: as for :func:`rank_matches`.
         queries: how many of the queries, at most.
         images: how many of the gallery, at most.
 
@@ -131,17 +167,29 @@ def sample_scores(
         ``(min(Q, queries) * min(G, images),)`` float.
     """
     dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
-    project, score = METRIC_REGISTRY.get(metric), SCORE_REGISTRY.get(metric)
-    origin = _origin(gallery.features[:_CHUNK].to(dtype))
-    some = [
-        project(of.features[torch.linspace(0, len(of) - 1, min(most, len(of))).long()].to(dtype), origin)
-        for of, most in ((query, queries), (gallery, images))
-    ]
-    (projected, _), (others, offset) = some
+    project = METRIC_REGISTRY.get(metric)
+    origin = origin_of(gallery.features[:_CHUNK].to(dtype))
+    rows, columns = (
+        torch.linspace(0, len(of) - 1, min(most, len(of))).long() for of, most in ((query, queries), (gallery, images))
+    )
+    projected, own_offset = project(query.features[rows].to(dtype), origin)
+    others, offset = project(gallery.features[columns].to(dtype), origin)
     similarity = projected @ others.t() if offset is None else torch.addmm(offset, projected, others.t())
-    lengths = projected.norm(dim=1).square().cpu().numpy()
-    rows = zip(similarity.cpu().numpy(), lengths, strict=True)
-    return np.concatenate([score(row, length) for row, length in rows] or [np.empty(0, dtype=np.float32)])
+    values = similarity.cpu().numpy()
+    if adjust is None:
+        score = SCORE_REGISTRY.get(metric)
+        lengths = projected.norm(dim=1).square().cpu().numpy()
+        scores = [score(row, length) for row, length in zip(values, lengths, strict=True)]
+    else:
+        own = zip(values, map(adjust, rows.tolist()), _own(projected, own_offset), strict=True)
+        scores = [(row - itself) * by.factor + by.summands[columns.numpy()] + by.shift for row, by, itself in own]
+    return np.concatenate(scores or [np.empty(0, dtype=np.float32)])
+
+
+def _own(projected: Tensor, offset: Tensor | None) -> np.ndarray:
+    """Return the similarity of each image to itself, ``(B,)``, from what a metric makes of the features."""
+    products = projected.square().sum(dim=1)
+    return (products if offset is None else products + offset).cpu().numpy()
 
 
 def _scored(
@@ -155,11 +203,6 @@ def _scored(
         consumer.add(number, score(genuine, squared), cautious, score(row, squared), own)
 
     return hand_on
-
-
-def _origin(features: Tensor) -> Tensor:
-    """Return a point ``(D,)`` in the middle of features ``(N, D)``, which no single one of them can move far."""
-    return features.nanmedian(dim=0).values.nan_to_num() if len(features) else features.new_zeros(features.shape[1])
 
 
 def _chunks(gallery: Tensor, dtype: torch.dtype, project: Callable[..., Any], origin: Tensor) -> Iterator[Any]:
@@ -190,6 +233,50 @@ def _with_offsets(block: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray
     for row in block:
         row += offsets
         yield row
+
+
+class _AdjustedRows:
+    """Rows of similarities, each adjusted just before it is ranked, and how far rounding may move those of the last.
+
+    Args:
+        rows: one ``(G,)`` for each query of a block; they are overwritten.
+        adjust: see :data:`Adjust`.
+        first_query: number of the first row.
+        rounding: of the rows before they are adjusted.
+    """
+
+    def __init__(self, rows: Iterator[np.ndarray], adjust: Adjust, first_query: int, rounding: Rounding) -> None:
+        self._rows, self._adjust, self._first, self._rounding = rows, adjust, first_query, rounding
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for query, row in enumerate(self._rows, start=self._first):
+            self._last = self._adjust(query)
+            row *= self._last.factor
+            row += self._last.summands
+            yield row
+
+    def hand_on_to(self, consumer: ScoreConsumer, selves: np.ndarray) -> Callable[..., None]:
+        """Return an ``on_row`` of :func:`rank_rows` that makes scores of the row that came last.
+
+        Args:
+            consumer: gets the scores.
+            selves: ``(B,)`` similarities of the queries to themselves.
+        """
+
+        def hand_on(number: int, genuine: np.ndarray, slack: np.ndarray | float, row: np.ndarray, own: int) -> None:
+            shift = self._last.shift - self._last.factor * selves[number - self._first]
+            consumer.add(number, genuine + shift, genuine - slack + shift, row + shift, own)
+
+        return hand_on
+
+    def slack(self, row: int, places: np.ndarray) -> np.ndarray:
+        """Return it for the similarities of the row that came last to the gallery images at ``places``, ``(M,)``."""
+        before = self._rounding.slack(row, places)
+        return self._last.factor * before + 8 * np.finfo(before.dtype).eps * np.abs(self._last.summands[places])
+
+    def proves_finite(self) -> bool:
+        """Nothing is known of a factor before it is used."""
+        return False
 
 
 def _rows_at_a_time(queries: int, gallery: int, dimensions: int, budget: int) -> int:

@@ -1,4 +1,4 @@
-"""Rank the true matches of many queries on all ranks together."""
+"""Rank the true matches of many queries, and find their neighbours, on all ranks together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import itertools
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..utils import comm
 from .features import FeatureSet
+from .knn import Neighbours, knn, knn_blocks
 from .pair_scores import BINS, PairTable
-from .rank_blocks import ScoreConsumer, query_blocks, rank_matches
+from .rank_blocks import Adjust, ScoreConsumer, query_blocks, rank_matches
 
-__all__ = ["gather_pairs", "rank_matches_together"]
+__all__ = ["gather_pairs", "knn_together", "rank_matches_together"]
 
 
 def rank_matches_together(
@@ -21,6 +23,7 @@ def rank_matches_together(
     *,
     metric: str = "cosine",
     memory_gb: float = 0.25,
+    adjust: Adjust | None = None,
     consumer: ScoreConsumer | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of every query; each rank does its share of them against the whole gallery.
@@ -33,6 +36,7 @@ def rank_matches_together(
         gallery: G images; the same on every rank.
         metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
         memory_gb: memory to use beside the features on each rank, in units of 1e9 bytes, > 0.
+        adjust: changes the similarities of each query before they are ranked; the same on every rank.
         consumer: gets the scores of this rank's share of the queries.
 
     Returns:
@@ -44,12 +48,14 @@ def rank_matches_together(
     """
     world = comm.get_world_size()
     if world == 1:
-        return rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, consumer=consumer)
+        return rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, adjust=adjust, consumer=consumer)
     blocks, own, failure = [], [], None
     try:
         blocks = query_blocks(query, gallery, memory_gb)
         mine = blocks[comm.get_rank() :: world]
-        own = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, blocks=mine, consumer=consumer)
+        own = rank_matches(
+            query, gallery, metric=metric, memory_gb=memory_gb, blocks=mine, adjust=adjust, consumer=consumer
+        )
     except Exception as error:
         failure = error
     comm.raise_on_all(failure)
@@ -105,3 +111,39 @@ def _gather(own: list[np.ndarray], blocks: list[slice]) -> list[np.ndarray]:
         for number in range(rank, len(blocks), world):
             by_block[number] = list(itertools.islice(found, sizes[number]))
     return [ranks for block in by_block for ranks in block]
+
+
+def knn_together(
+    query: Tensor,
+    database: Tensor,
+    k: int,
+    *,
+    metric: str = "cosine",
+    memory_gb: float = 0.25,
+    device: torch.device | None = None,
+) -> Neighbours:
+    """Find the nearest database images of every query; each rank does its share of the queries.
+
+    Arguments are those of :func:`~.knn.knn`, the same on every rank; so is the result, bit for bit that of a single
+    process.
+
+    Raises:
+        ValueError: on the rank that found something wrong, see :func:`~.knn.knn`.
+        RuntimeError: on the others.
+    """
+    world = comm.get_world_size()
+    if world == 1:
+        return knn(query, database, k, metric=metric, memory_gb=memory_gb, device=device)
+    blocks, own, failure = [], None, None
+    try:
+        blocks = knn_blocks(*query.shape, memory_gb)
+        mine = blocks[comm.get_rank() :: world]
+        own = knn(query, database, k, metric=metric, memory_gb=memory_gb, blocks=mine, device=device)
+    except Exception as error:
+        failure = error
+    comm.raise_on_all(failure)
+    dealt = [block for rank in range(world) for block in blocks[rank::world]]
+    order = torch.cat([torch.arange(block.start, block.stop) for block in dealt] or [torch.arange(0)])  # as gathered
+    back = order.argsort().to(query.device)
+    gathered = (comm.all_gather_tensor(values) for values in (own.places, own.similarity, own.lowest))
+    return Neighbours(*(values[back] for values in gathered))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet
 from .open_set import choose_absent
 from .pair_scores import PairScores, PairTable, ScoreScale, scores_to_keep
+from .postprocess import Postprocess, Retrieval, build_postprocess
 from .protocol import PROTOCOL_REGISTRY
 from .rank import IdentityIndex
-from .rank_blocks import sample_scores
+from .rank_blocks import Adjust, sample_scores
 from .rank_shares import gather_pairs, rank_matches_together
 from .rates import rates_by_query, summarize, warn_unmatched
 from .scores import SCORE_REGISTRY
@@ -29,8 +31,6 @@ from .similarity import METRIC_REGISTRY
 __all__ = ["ReidEvaluator"]
 
 logger = logging.getLogger(__name__)
-
-_NOT_YET = ("AQE", "RERANK")
 
 
 @EVALUATOR_REGISTRY.register()
@@ -48,14 +48,16 @@ class ReidEvaluator(DatasetEvaluator):
         open_set_share: ``TEST.OPEN_SET.SHARE``, of the query identities, in [0, 1).
         threshold: ``TEST.THRESHOLD.KIND``, ``fpr`` or ``far``, and ``TEST.THRESHOLD.VALUE``, in (0, 1).
         resamples: ``TEST.BOOTSTRAP.RESAMPLES``, at least 0; 0: no confidence intervals.
+        postprocess: what is done to the features before they are ranked; ``None``: nothing. From a config: those of
+            ``TEST.POSTPROCESS`` that are on.
 
     Attributes:
         details: after :meth:`evaluate`, on rank 0, what JSON can carry beside the results: see docs/evaluation.md.
         queries: after :meth:`evaluate`, on rank 0, arrays ``(Q,)`` by name, with one number for each query.
 
     Raises:
-        KeyError: if there is no such metric or protocol.
-        ValueError: if a number is out of its range, or the config asks for ``TEST.AQE`` or ``TEST.RERANK``.
+        KeyError: if there is no such metric, protocol or test-time option.
+        ValueError: if a number is out of its range, or a test-time option is wrong.
     """
 
     @configurable
@@ -70,6 +72,7 @@ class ReidEvaluator(DatasetEvaluator):
         open_set_share: float = 0.2,
         threshold: tuple[str, float] = ("fpr", 1e-3),
         resamples: int = 1000,
+        postprocess: Postprocess | None = None,
     ) -> None:
         if num_query < 0:
             raise ValueError(f"num_query must be >= 0, got {num_query}")
@@ -94,16 +97,14 @@ class ReidEvaluator(DatasetEvaluator):
         self._threshold = threshold
         self._resamples = resamples
         self._features = FeatureCollector()
+        self._postprocess = Postprocess() if postprocess is None else postprocess
         self._paths: list[str] = []
         self.details: dict[str, Any] = {}
         self.queries: dict[str, np.ndarray] = {}
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST.METRIC``, ``PROTOCOL``, ``ROC``, ``OPEN_SET``, ``THRESHOLD`` and ``BOOTSTRAP``."""
-        for name in _NOT_YET:
-            if cfg.TEST[name].ENABLED:
-                raise ValueError(f"TEST.{name}.ENABLED is True, but this version does not have it yet; set it to False")
+        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``POSTPROCESS``, ``ROC``, and its companions."""
         return {
             "num_query": num_query,
             "metric": cfg.TEST.METRIC,
@@ -113,6 +114,7 @@ class ReidEvaluator(DatasetEvaluator):
             "open_set_share": cfg.TEST.OPEN_SET.SHARE,
             "threshold": (cfg.TEST.THRESHOLD.KIND, cfg.TEST.THRESHOLD.VALUE),
             "resamples": cfg.TEST.BOOTSTRAP.RESAMPLES,
+            "postprocess": build_postprocess(cfg),
         }
 
     def reset(self) -> None:
@@ -152,6 +154,7 @@ class ReidEvaluator(DatasetEvaluator):
         everything = self._features.gather()
         query, gallery = everything.split(self._num_query)
         everything.require_finite()
+        self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL)", self._protocol)
         return self.evaluate_split(query, gallery)
 
@@ -187,12 +190,15 @@ class ReidEvaluator(DatasetEvaluator):
         Returns:
             All empty on ranks other than 0.
         """
-        query, gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
+        judged_query, judged_gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
+        retrieval = self._postprocess(Retrieval(query, gallery, self._metric))  # by the cameras of the test set
+        query = replace(judged_query, features=retrieval.query.features)
+        gallery = replace(judged_gallery, features=retrieval.gallery.features)
         q_pids = query.pids.cpu().numpy()
         absent, pairs, keep = q_pids[:0], None, 0
         if self._roc:
-            absent, pairs, keep = self._prepare_pairs(query, gallery)
-        ranks = rank_matches_together(query, gallery, metric=self._metric, consumer=pairs)
+            absent, pairs, keep = self._prepare_pairs(query, gallery, retrieval.adjust)
+        ranks = rank_matches_together(query, gallery, metric=self._metric, adjust=retrieval.adjust, consumer=pairs)
         table = None if pairs is None else gather_pairs(pairs.table(), keep)
         if not comm.is_main_process():
             return {}, {}, {}
@@ -202,6 +208,8 @@ class ReidEvaluator(DatasetEvaluator):
         has_match = ~np.isnan(numbers["mAP"])
         bootstrap = IdentityBootstrap(q_pids, resamples=self._resamples) if self._resamples else None
         details: dict[str, Any] = {"queries": query_details(has_match, places.numpy(), own_paths)}
+        if self._postprocess.report:
+            details["postprocess"] = {name: dict(figures) for name, figures in self._postprocess.report.items()}
         if bootstrap is not None:
             details["intervals"] = rate_intervals(numbers, bootstrap)
         queries = {
@@ -221,7 +229,9 @@ class ReidEvaluator(DatasetEvaluator):
             queries |= {"best_match": table.best_match, "best_other": table.best_other, "is_absent": is_absent}
         return results, details, queries
 
-    def _prepare_pairs(self, query: FeatureSet, gallery: FeatureSet) -> tuple[np.ndarray, PairScores, int]:
+    def _prepare_pairs(
+        self, query: FeatureSet, gallery: FeatureSet, adjust: Adjust | None
+    ) -> tuple[np.ndarray, PairScores, int]:
         """Return the identities held out of the gallery, what takes in the scores of pairs, and how many it keeps."""
         q_pids, g_pids = query.pids.cpu().numpy(), gallery.pids.cpu().numpy()
         index = IdentityIndex(g_pids, gallery.camids.cpu().numpy())
@@ -229,7 +239,7 @@ class ReidEvaluator(DatasetEvaluator):
         has_match = np.array([matches.size > 0 for matches, _ in own], dtype=bool)
         impostors = len(query) * len(gallery) - sum(matches.size + junk.size for matches, junk in own)
         absent = choose_absent(q_pids, has_match, self._open_set_share)
-        scores = sample_scores(query, gallery, metric=self._metric)
+        scores = sample_scores(query, gallery, metric=self._metric, adjust=adjust)
         kind, value = self._threshold
         keep = scores_to_keep(impostors, max(1e-2, value if kind == "fpr" else 0.0))
         pairs = PairScores(
@@ -248,5 +258,5 @@ class ReidEvaluator(DatasetEvaluator):
         return {
             "verification": verification_details(table, bootstrap),
             "open_set": open_set_details(table, is_absent, held_out, bootstrap),
-            "threshold": {**point, "metric": self._metric},
+            "threshold": {**point, "metric": self._metric, "postprocess": list(self._postprocess.report)},
         }

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..utils.registry import Registry
 
-__all__ = ["METRIC_REGISTRY", "cosine", "euclidean"]
+__all__ = ["METRIC_REGISTRY", "cosine", "euclidean", "origin_of"]
 
 METRIC_REGISTRY = Registry("TEST.METRIC")
 """Similarities that are a matrix product.
@@ -55,3 +55,11 @@ def euclidean(features: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
     moved = features - origin
     squared_lengths = torch.linalg.vector_norm(moved, dim=1).square_()  # without a temporary of the features' size
     return moved, squared_lengths.mul_(-0.5)
+
+
+def origin_of(features: Tensor) -> Tensor:
+    """Return a point ``(D,)`` in the middle of features ``(N, D)``, which no single one of them can move far."""
+    if not len(features):
+        return features.new_zeros(features.shape[1])
+    # contiguous: torch 2.14 returns uninitialised memory for rows that share theirs, such as expanded ones
+    return features.contiguous().nanmedian(dim=0).values.nan_to_num()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
-__all__ = ["resident_mib"]
+__all__ = ["ResidentPeak", "resident_mib"]
 
 _STATM = Path("/proc/self/statm")
 
@@ -26,3 +27,43 @@ def resident_mib() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+
+
+class ResidentPeak:
+    """Watch how much the resident memory of this process grows in a ``with`` block, from a thread that looks often.
+
+    Memory that the process had freed before, and takes up again, does not count; a peak shorter than ``period`` may be
+    missed.
+
+    Args:
+        period: seconds between two looks, > 0.
+
+    Attributes:
+        mib: the result, in MiB, at least 0; ``None`` where the system does not tell.
+    """
+
+    def __init__(self, period: float = 0.01) -> None:
+        self._period = period
+        self.mib: float | None = None
+
+    def __enter__(self) -> ResidentPeak:
+        self._start = resident_mib()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        if self._start is not None:
+            self.mib = 0.0
+            self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._done.set()
+        if self._start is not None:
+            self._thread.join()
+            self._look()
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._period):
+            self._look()
+
+    def _look(self) -> None:
+        self.mib = max(self.mib, resident_mib() - self._start)

@@ -28,18 +28,25 @@ def positive(figures, *keys):
     return figures["images_per_second"] * figures["seconds"]  # images of one step
 
 
-@pytest.mark.parametrize("roc", [False, True])
-def test_evaluation(roc):
-    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="euclidean", identities=5, roc=roc)
+@pytest.mark.parametrize("work", ["ranking", "roc"])
+def test_evaluation(work):
+    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="euclidean", identities=5, work=work)
     assert positive(figures, "product_ratio") == pytest.approx(20)
     assert figures["product_ratio"] > 0
 
 
-def test_the_product_beside_the_evaluation_is_the_whole_product(monkeypatch):
-    monkeypatch.setattr(evaluation, "_ROWS", 3)
-    monkeypatch.setattr(evaluation, "_COLUMNS", 4)
+@pytest.mark.parametrize("work", ["aqe", "rerank"])
+def test_evaluation_with_test_time_options(work, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(evaluation, "_product", lambda left, right, *_: shapes.append((left.shape, right.shape)))
+    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="cosine", work=work, identities=5)
+    assert positive(figures, "product_ratio") == pytest.approx(20)
+    assert shapes == [((80, 8), (80, 8))]  # all images with all
+
+
+def test_the_product_beside_the_evaluation_is_the_whole_product():
     query, gallery, block = torch.rand(3, 5), torch.rand(10, 5), torch.zeros(3, 10)
-    evaluation._product(query, gallery, block)
+    evaluation._product(query, gallery, block, 4)
     torch.testing.assert_close(block, query @ gallery.t())
 
 

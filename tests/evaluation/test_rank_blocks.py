@@ -7,8 +7,8 @@ import torch
 from fastreid.evaluation import rank_blocks
 from fastreid.evaluation.features import FeatureSet
 from fastreid.evaluation.rank import match_ranks
-from fastreid.evaluation.rank_blocks import rank_matches
-from fastreid.evaluation.similarity import METRIC_REGISTRY
+from fastreid.evaluation.rank_blocks import Adjustment, rank_matches
+from fastreid.evaluation.similarity import METRIC_REGISTRY, origin_of
 
 TINY = 1e-9  # GB: one query at a time
 
@@ -170,3 +170,42 @@ def test_bad_arguments():
         rank_matches(random_set(1), random_set(1, dimensions=5))
     with pytest.raises(KeyError, match=r"TEST\.METRIC: no 'cosin'\. Did you mean 'cosine'"):
         rank_matches(random_set(1), random_set(1), metric="cosin")
+
+
+@pytest.mark.parametrize("memory_gb", [TINY, 1.0])
+@pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
+def test_adjusted_similarities_are_ranked(metric, memory_gb):
+    query, gallery = random_set(11, seed=1), random_set(33, seed=2)
+    summands = np.random.default_rng(0).normal(size=(11, 33)) * 9
+
+    def adjust(number):
+        return Adjustment(0.1 * number, summands[number])
+
+    ranks = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, adjust=adjust)
+    for q in range(11):
+        similarity = np.array([similarity_as_loops(query.features[q], row, metric) for row in gallery.features])
+        halves = 1 if metric == "cosine" else 0.5  # the Euclidean similarity is -d^2 / 2
+        same = (gallery.pids == query.pids[q]).numpy()
+        junk = same & (gallery.camids == query.camids[q]).numpy()
+        expected = match_ranks(0.1 * q * halves * similarity + summands[q], same & ~junk, junk)
+        assert ranks[q].tolist() == expected.tolist()
+
+
+def test_adjusted_ties_count_against_the_match():
+    query, gallery = random_set(1, seed=1, identities=1), random_set(5, seed=2, identities=1)
+    gallery.camids[:], query.camids[:] = 1, 0
+    gallery.pids[:4] = 9
+    gallery.features[:4] = gallery.features[4]
+    summands = np.array([0.3, 0.3, 0.3 + 1e-17, 0.2, 0.3])
+    assert [r.tolist() for r in rank_matches(query, gallery, adjust=lambda number: Adjustment(2.0, summands))] == [[4]]
+
+
+def test_an_adjustment_that_is_not_finite_names_the_query():
+    query, gallery = random_set(3, seed=1), random_set(5, seed=2)
+    with pytest.raises(ValueError, match="the similarity of query 1 to the gallery has 5 of 5"):
+        rank_matches(query, gallery, adjust=lambda number: Adjustment(1.0 if number != 1 else np.nan, np.zeros(5)))
+
+
+def test_the_origin_of_equal_features_is_theirs():
+    features = torch.randn(1, 37).expand(301, -1)
+    assert torch.equal(origin_of(features), features[0])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from fastreid.config import get_cfg
 from fastreid.data.samplers import InferenceSampler
 from fastreid.evaluation import (
     ClasEvaluator,
@@ -19,8 +20,9 @@ from fastreid.evaluation import (
     inference_on_dataset,
     rank_matches,
 )
+from fastreid.evaluation.knn import knn, knn_blocks
 from fastreid.evaluation.rank_blocks import query_blocks
-from fastreid.evaluation.rank_shares import rank_matches_together
+from fastreid.evaluation.rank_shares import knn_together, rank_matches_together
 from fastreid.utils import comm
 
 from ..ranks import run_ranks
@@ -28,6 +30,17 @@ from ..ranks import run_ranks
 WORLD = 3
 # memory, in GB, that makes 1, 2 (one rank has nothing to do), 11 blocks
 MEMORY = {1: 1.0, 2: 2.1e-6, 11: 1e-9}
+
+KNN_MEMORY = (1.0, 1e-6)  # GB: one block, and many
+
+
+def options():
+    """A config with every test-time option on."""
+    cfg = get_cfg()
+    for name in ("CAMERA_NORM", "DBA", "AQE", "RERANK"):
+        cfg.TEST[name].ENABLED = True
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
 
 
 def images(count=36, seed=0):
@@ -102,6 +115,13 @@ def work(rank):
     for blocks, memory in MEMORY.items():
         ranks = rank_matches_together(query, gallery, memory_gb=memory)
         found["ranks"][blocks] = [r.tolist() for r in ranks]
+    everything = images().features
+    found["neighbours"] = {}
+    for memory in KNN_MEMORY:
+        of_all = knn_together(everything, everything, 5, memory_gb=memory)
+        found["neighbours"][memory] = [of_all.places, of_all.similarity, of_all.lowest]
+    found["no neighbours"] = knn_together(everything[:0], everything, 5).places.shape
+    found["postprocess"] = dict(filled(ReidEvaluator(options(), 11), InferenceSampler(36)).evaluate())
     found["none"] = rank_matches_together(query[:0], gallery)
     share = InferenceSampler(36)
     for evaluator in (ReidEvaluator(num_query=11), RandomGalleryEvaluator(num_query=11)):
@@ -119,6 +139,9 @@ def work(rank):
 
     # an image of rank 2 has a feature that is no number
     found["nan"] = failure(filled(ReidEvaluator(num_query=11), share, spoil=30).evaluate)
+    broken = images().features
+    broken[33] = torch.nan  # of a block of rank 2
+    found["broken knn"] = failure(knn_together, broken, images().features, 2, memory_gb=KNN_MEMORY[1])
     # one query, of rank 1's block, has similarities that overflow
     large = images()
     large.features[4] = 3e38
@@ -171,6 +194,25 @@ def test_verification_is_that_of_one_process_exactly(found):
     assert [rank["roc"] for rank in found] == [expected, ({}, {}, {}), ({}, {}, {})]
 
 
+def test_neighbours_are_those_of_one_process_exactly(found):
+    features = images().features
+    for memory in KNN_MEMORY:
+        expected = knn(features, features, 5, memory_gb=memory)
+        for rank in found:
+            places, similarity, lowest = rank["neighbours"][memory]
+            assert torch.equal(places, expected.places)
+            assert torch.equal(similarity, expected.similarity)
+            assert torch.equal(lowest, expected.lowest)
+    assert len(knn_blocks(36, 4, KNN_MEMORY[1])) > WORLD
+    assert [tuple(rank["no neighbours"]) for rank in found] == [(0, 5)] * WORLD
+
+
+def test_test_time_options_give_the_results_of_one_process_exactly(found):
+    expected = dict(filled(ReidEvaluator(options(), 11), range(36)).evaluate())
+    assert [rank["postprocess"] for rank in found] == [expected, {}, {}]
+    assert expected != dict(filled(ReidEvaluator(num_query=11), range(36)).evaluate())
+
+
 def test_rows_are_gathered_in_chunks(found):
     expected = torch.cat([torch.arange(5.0 * rank).reshape(-1, 5) + 100 * rank for rank in range(WORLD)])
     for rank in found:
@@ -184,6 +226,7 @@ def test_an_error_on_one_rank_is_raised_on_every_rank(found):
         assert own["after"] == [0, 1, 2]
         for name, culprit, message in (
             ("overflow", 1, "ValueError: the similarity of query 4 to the gallery has"),
+            ("broken knn", 2, "ValueError: the similarities of image 33 to others"),
             ("broken", 0, "OSError: image 2 is broken"),
             ("refused", 2, "ValueError: 1 targets are none of the 4 classes"),
         ):

@@ -261,14 +261,6 @@ def test_the_callers_features_stay_as_they_are():
     assert torch.equal(features, before)
 
 
-@pytest.mark.parametrize("name", ["AQE", "RERANK"])
-def test_what_is_not_there_yet_is_said(name):
-    cfg = get_cfg()
-    cfg.TEST[name].ENABLED = True
-    with pytest.raises(ValueError, match=rf"TEST\.{name}\.ENABLED is True"):
-        ReidEvaluator(cfg, 1)
-
-
 def test_bad_arguments():
     cfg = get_cfg()
     with pytest.raises(ValueError, match="num_query must be >= 0, got -1"):

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import builtins
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastreid.utils import memory
-from fastreid.utils.memory import resident_mib
+from fastreid.utils.memory import ResidentPeak, resident_mib
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="only Linux tells what is resident now")
@@ -36,3 +37,19 @@ def test_other_systems_tell_their_peak_and_windows_nothing(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_resource)
     assert resident_mib() is None
+
+
+def test_resident_peak_sees_memory_that_is_gone_at_the_end():
+    with ResidentPeak() as peak:
+        block = bytearray(b"x") * (64 * 2**20)
+        end = time.monotonic() + 60
+        while peak.mib is not None and peak.mib <= 32 and time.monotonic() < end:
+            time.sleep(0.01)
+        del block
+    assert peak.mib is None or peak.mib > 32
+
+
+def test_resident_peak_of_nothing_is_small():
+    with ResidentPeak() as peak:
+        pass
+    assert peak.mib is None or 0 <= peak.mib < 32
