@@ -300,6 +300,7 @@ class DefaultTrainer(TrainerBase):
             return found
 
         def evaluate() -> dict[str, Any]:
+            self._trainer.check_finite()  # its error says more than that of features that are no numbers
             with uncompiled(self.model):
                 self._last_eval_results = evaluate_beside(test, self.cfg, self.model, self.averages)
             return self._last_eval_results

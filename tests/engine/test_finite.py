@@ -241,6 +241,12 @@ def test_a_checkpoint_in_the_middle_of_a_period_is_refused(market, tmp_path):
     assert not (tmp_path / "early.pth").exists()
 
 
+def test_an_evaluation_in_the_middle_of_a_period_does_not_hide_where_it_began(market, tmp_path):
+    options = ("LOG_PERIOD", 100, "TEST.EVAL_PERIOD_ITERS", 5, "SOLVER.EMA.ENABLED", True)
+    with pytest.raises(FloatingPointError, match="at iteration 3"):
+        trainer_with(tiny_cfg(market, tmp_path, *options, "SOLVER.MAX_EPOCH", 2), Poison(3)).train()
+
+
 def test_weights_that_are_not_finite_are_not_saved(market, tmp_path):
     trainer = trainer_with(tiny_cfg(market, tmp_path))
     trainer.model.backbone.conv[0].weight.data[0] = float("nan")
