@@ -334,7 +334,7 @@ _C.TEST.EVAL_PERIOD = 20
 # Iterations between two further evaluations; 0: none.
 _C.TEST.EVAL_PERIOD_ITERS = 0
 # The result, higher is better, that model_best is the best by: metric | mAP | Rank-1 | ... With several test sets that
-# of the first one, or <label of the set>/mAP.
+# of the first one, or <label of the set>/mAP. Of the averages of the weights: ema/mAP | swa/mAP ...
 _C.TEST.BEST_METRIC = "metric"
 # Images of one batch, over all processes; processes that load them.
 _C.TEST.IMS_PER_BATCH = 64

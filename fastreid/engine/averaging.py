@@ -18,7 +18,7 @@ from ..utils import comm
 from ..utils.checkpoint import write_atomically
 from . import hooks
 
-__all__ = ["build_averages", "build_ema", "build_swa", "evaluate_beside"]
+__all__ = ["build_averages", "build_ema", "build_swa", "check_average_of_metric", "evaluate_beside"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,20 @@ logger = logging.getLogger(__name__)
 def build_averages(cfg: CfgNode, model: nn.Module) -> dict[str, WeightAverage]:
     """Return the averages that ``SOLVER.EMA`` and ``SOLVER.SWA`` ask for, ``ema`` and ``swa``, not started yet."""
     return {name: WeightAverage(model) for name in ("ema", "swa") if cfg.SOLVER[name.upper()].ENABLED}
+
+
+def check_average_of_metric(metric: str, averages: Mapping[str, WeightAverage]) -> None:
+    """Check that there will be results of the average that a metric is of, before anything is trained.
+
+    Raises:
+        ValueError: if the metric is one of an average that is off.
+    """
+    for name in ("ema", "swa"):
+        if name in metric.split("/")[:-1] and name not in averages:
+            raise ValueError(
+                f"TEST.BEST_METRIC is {metric!r}, but SOLVER.{name.upper()}.ENABLED is False; set it True, or name a "
+                "result of the model itself, such as mAP"
+            )
 
 
 def build_ema(cfg: CfgNode, averages: Mapping[str, WeightAverage]) -> hooks.EMA | None:

@@ -36,7 +36,7 @@ from ..utils.logger import setup_logger
 from ..utils.weights import unwrap_model
 from . import hooks
 from .amp import resolve_amp_dtype
-from .averaging import build_averages, build_ema, build_swa, evaluate_beside
+from .averaging import build_averages, build_ema, build_swa, check_average_of_metric, evaluate_beside
 from .checkpoint_state import checkpoint_meta
 from .compile import compile_parts, uncompiled
 from .evaluation_results import EvaluationResults, thresholds_of, write_queries, write_results
@@ -114,7 +114,9 @@ class DefaultTrainer(TrainerBase):
             strict=cfg.MODEL.WEIGHTS_STRICT,
             **states,
         )
-        self.metric_name = best_metric_name(cfg.TEST.BEST_METRIC, list(dataset_labels(cfg.DATASETS.TESTS).values()))
+        labels = list(dataset_labels(cfg.DATASETS.TESTS).values())
+        self.metric_name = best_metric_name(cfg.TEST.BEST_METRIC, labels)
+        check_average_of_metric(self.metric_name, self.averages)
         self._meta = checkpoint_meta(cfg, unwrap_model(model), getattr(loader.dataset, "img_items", []))
         self._random_state: dict[str, Any] | None = None
         self._last_eval_results: dict[str, Any] = {}
@@ -463,7 +465,7 @@ def best_metric_name(name: str, labels: Sequence[str]) -> str:
     """Return the name, in the event storage, of the result that ``TEST.BEST_METRIC`` means.
 
     Args:
-        name: of a result; with several test sets a name without ``/`` means that of the first set.
+        name: of a result; with several test sets one that does not begin with a label means that of the first set.
         labels: of the test sets.
 
     Raises:
@@ -472,12 +474,13 @@ def best_metric_name(name: str, labels: Sequence[str]) -> str:
     Example:
         >>> best_metric_name("mAP", ["Market1501"])
         'mAP'
-        >>> best_metric_name("mAP", ["a", "b"]), best_metric_name("b/mAP", ["a", "b"])
-        ('a/mAP', 'b/mAP')
+        >>> [best_metric_name(name, ["a", "b"]) for name in ("mAP", "b/mAP", "ema/mAP")]
+        ['a/mAP', 'b/mAP', 'a/ema/mAP']
     """
     if not name:
         raise ValueError("TEST.BEST_METRIC is empty; name a result, such as metric or mAP")
-    return name if len(labels) == 1 or "/" in name else f"{labels[0]}/{name}"
+    named = any(name.startswith(f"{label}/") for label in labels)
+    return name if len(labels) == 1 or named else f"{labels[0]}/{name}"
 
 
 def _build_inner_trainer(

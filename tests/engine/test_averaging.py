@@ -422,3 +422,18 @@ def test_the_mean_takes_its_statistics_from_an_epoch_at_the_most(asked, taken):
     hook.trainer.epoch, hook.trainer.max_epoch = 3, 4
     hook.after_epoch()
     assert len(drawn) == taken
+
+
+def test_the_best_model_may_be_that_of_an_average_that_begins_later(market, tmp_path):
+    cfg = tiny_cfg(market, tmp_path, *SWA, "SOLVER.MAX_EPOCH", 3, "TEST.EVAL_PERIOD", 1, "TEST.BEST_METRIC", "swa/mAP")
+    results = train(cfg)[1]
+    best = checkpoint(tmp_path, "model_best")
+    assert best["epoch"] > 0  # no sample was taken in the first epoch
+    assert best["hooks"]["BestCheckpointer"] == {"best": best["metric"], "metric": "swa/mAP"}
+    assert best["metric"] >= results["swa/mAP"]
+
+
+@pytest.mark.parametrize("metric", ["ema/mAP", "Market1501/ema/mAP"])
+def test_the_metric_of_an_average_that_is_off_is_refused_at_once(market, tmp_path, metric):
+    with pytest.raises(ValueError, match=rf"TEST\.BEST_METRIC is '{metric}', but SOLVER\.EMA\.ENABLED is False; set"):
+        DefaultTrainer(tiny_cfg(market, tmp_path, *SWA, "TEST.BEST_METRIC", metric))

@@ -85,6 +85,21 @@ def test_a_finished_run(tmp_path):
     assert list(tmp_path.glob("**/*.tmp")) == []
 
 
+def test_the_best_by_another_metric_is_not_the_best_by_this_one(tmp_path):
+    def state(metric):
+        stored = {"epoch": 0, "iteration": 2, "values": {"metric": 90.0, "mAP": 80.0}}
+        return {"last": stored, "best": stored, "metric": metric}
+
+    path = tmp_path / "run.json"
+    assert run(path, start_iter=3, scores=[10.0, 20.0], state=state("mAP"))[0]["results"]["best"]["iteration"] == 2
+    found, manifest = run(path, start_iter=3, scores=[20.0, 10.0], state=state("metric"))
+    assert found["results"]["best"]["iteration"] == 5
+    assert manifest.state_dict()["metric"] == "mAP"
+    old = state("mAP")
+    del old["metric"], old["best"]["values"]["mAP"]  # as written before the metric was stored
+    assert run(path, start_iter=3, scores=[20.0, 10.0], state=old)[0]["results"]["best"]["iteration"] == 5
+
+
 def test_what_is_not_finite_is_null_and_never_the_best(tmp_path):
     found, _ = run(tmp_path / "run.json", scores=[math.nan, 1.0, math.nan], config={"A": math.inf, "B": (1, 2)})
     assert found["results"]["last"]["values"]["mAP"] is None

@@ -46,6 +46,8 @@ class BestCheckpointer(_Saves):
     Args:
         checkpointer: does the saving.
 
+    A result of an average that has not begun (``swa/mAP`` before the first sample) is waited for.
+
     Raises:
         KeyError: at the first evaluation, if it has no result of the name that ``TEST.BEST_METRIC`` gives.
     """
@@ -70,6 +72,9 @@ class BestCheckpointer(_Saves):
         if iteration != self.trainer.iter or not names:
             return
         name = self.trainer.metric_name
+        averages = getattr(self.trainer, "averages", {})
+        if any(part in averages and not averages[part].started for part in name.split("/")):
+            return
         message = f"TEST.BEST_METRIC: the evaluation has no result {name!r}; it has {', '.join(names)}"
         if name.rsplit("/", 1)[-1] != "metric":
             raise KeyError(message)

@@ -49,6 +49,7 @@ class RunManifest(HookBase):
         self._seeds = seeds
         self._last: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
+        self._metric: str | None = None  # that it is the best by
         self._manifest: dict[str, Any] | None = None
         self._outer: BaseException | None = None
         self._done = -1
@@ -82,12 +83,12 @@ class RunManifest(HookBase):
         self._write()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the last and the best results so far."""
-        return {"last": self._last, "best": self._best}
+        """Return the last and the best results so far, and by which metric they are the best."""
+        return {"last": self._last, "best": self._best, "metric": self._metric}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from stored results."""
-        self._last, self._best = state["last"], state["best"]
+        self._last, self._best, self._metric = state["last"], state["best"], state.get("metric")
 
     def _take_results(self) -> None:
         """Write the results of a new evaluation down, if there are any."""
@@ -97,14 +98,17 @@ class RunManifest(HookBase):
         self._seen = results
         values = {name: float(value) for name, value in flatten_results_dict(results).items()}
         self._last = {"epoch": self.trainer.epoch, "iteration": self.trainer.iter, "values": values}
-        metric = self.trainer.metric_name
-        if values.get(metric, -math.inf) > (self._best["values"][metric] if self._best else -math.inf):
+        metric = self._metric
+        if values.get(metric, -math.inf) > (self._best["values"].get(metric, -math.inf) if self._best else -math.inf):
             self._best = self._last
         self._write()
 
     def _begin(self) -> None:
         trainer = self.trainer
         self._done = trainer.start_iter - 1
+        if self._metric not in (None, trainer.metric_name):  # the best by another metric does not count
+            self._best = None
+        self._metric = trainer.metric_name
         before = self._former()
         session = new_session(trainer.start_iter, self._seeds())
         session["changed_config"] = changed_keys(before["config"], self._config) if before else {}
