@@ -303,7 +303,10 @@ def _common_options(num_workers: int, pin_memory: bool | None, *, seed: int | No
     The generator is the loader's own, because torch draws the workers' seeds from the global stream otherwise.
     """
     if num_workers < 0:
-        raise ValueError(f"the number of worker processes must be >= 0, got {num_workers}")
+        raise ValueError(
+            "DATALOADER.NUM_WORKERS and TEST.NUM_WORKERS must be >= 0 processes (0: none of their own), "
+            f"got {num_workers}"
+        )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if num_workers > cores:  # a recipe's number is for a larger machine; items do not depend on it
         logger.info("%d worker processes are asked for, but there are %d cores: taking %d", num_workers, cores, cores)

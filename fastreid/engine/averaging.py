@@ -67,6 +67,9 @@ def build_swa(
         raise ValueError(f"SOLVER.SWA.START_EPOCH must be >= 0, or -1, got {options.START_EPOCH}")
     if options.PERIOD_ITERS < 0:
         raise ValueError(f"SOLVER.SWA.PERIOD_ITERS must be >= 0 (0: SOLVER.SWA.PERIOD), got {options.PERIOD_ITERS}")
+    for name, value, least in (("PERIOD", options.PERIOD, 1), ("ANNEAL_EPOCHS", options.ANNEAL_EPOCHS, 0)):
+        if value < least:
+            raise ValueError(f"SOLVER.SWA.{name} must be >= {least} epochs, got {value}")
     start = cfg.SOLVER.MAX_EPOCH * 3 // 4 if options.START_EPOCH == -1 else options.START_EPOCH
     return hooks.SWA(
         start * iters_per_epoch,

@@ -100,3 +100,5 @@ def _make_folder(folder: str) -> None:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OSError(f"OUTPUT_DIR {folder!r} cannot be made: {error}; choose another one") from error
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"OUTPUT_DIR {folder!r} cannot be written to; check its rights, or choose another one")

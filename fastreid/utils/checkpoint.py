@@ -103,7 +103,13 @@ class Checkpointer:
             FileNotFoundError: if the file is missing.
             WeightsMismatch: if the weights do not fit and ``strict`` is set.
             RuntimeError: if the file has no such average.
+            ValueError: if there is no file to take an average from.
         """
+        if not path and weights_key != "model":
+            raise ValueError(
+                f"MODEL.WEIGHTS_KEY is {weights_key!r}, but MODEL.WEIGHTS is empty; name the checkpoint that has this "
+                "average, or set MODEL.WEIGHTS_KEY model"
+            )
         if not path:
             logger.info("No checkpoint found. Training model from scratch")
             return {}

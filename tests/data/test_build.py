@@ -373,7 +373,7 @@ def test_impossible_test_loaders_are_errors(cfg, items):
         build_reid_test_loader(CommDataset([]), 4, 0)
     with pytest.raises(ValueError, match=r"TEST.IMS_PER_BATCH must be >= 1, got 0"):
         build_reid_test_loader(CommDataset(items), 0, 0)
-    with pytest.raises(ValueError, match="number of worker processes must be >= 0, got -1"):
+    with pytest.raises(ValueError, match=r"DATALOADER\.NUM_WORKERS and TEST\.NUM_WORKERS must be >= 0 .*got -1"):
         build_reid_test_loader(CommDataset(items), 4, 0, num_workers=-1)
 
 

@@ -437,3 +437,25 @@ def test_the_best_model_may_be_that_of_an_average_that_begins_later(market, tmp_
 def test_the_metric_of_an_average_that_is_off_is_refused_at_once(market, tmp_path, metric):
     with pytest.raises(ValueError, match=rf"TEST\.BEST_METRIC is '{metric}', but SOLVER\.EMA\.ENABLED is False; set"):
         DefaultTrainer(tiny_cfg(market, tmp_path, *SWA, "TEST.BEST_METRIC", metric))
+
+
+def test_the_mean_leaves_precise_batch_norm_of_the_model_alone(market, tmp_path):
+    precise = ("TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.NUM_ITER", 2, "SOLVER.MAX_EPOCH", 2)
+    for name, options in {"without": (), "with": (*EMA, *SWA)}.items():  # the network has a dropout
+        train(tiny_cfg(market, tmp_path / name, *precise, *options))
+    without, with_averages = (checkpoint(tmp_path / name) for name in ("without", "with"))
+    assert differing(without["model"], with_averages["model"]) == []
+    assert without["metric"] == with_averages["metric"]
+
+
+def test_an_average_of_no_checkpoint_is_refused(market, tmp_path):
+    cfg = tiny_cfg(market, tmp_path, "MODEL.WEIGHTS_KEY", "ema")
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS_KEY is 'ema', but MODEL\.WEIGHTS is empty; name the checkpoint"):
+        DefaultTrainer(cfg).resume_or_load(resume=False)
+
+
+@pytest.mark.parametrize(("key", "least"), [("PERIOD", 1), ("ANNEAL_EPOCHS", 0)])
+def test_lengths_in_epochs_are_told_as_they_were_given(market, tmp_path, key, least):
+    cfg = tiny_cfg(market, tmp_path, *SWA, f"SOLVER.SWA.{key}", -2)
+    with pytest.raises(ValueError, match=rf"SOLVER\.SWA\.{key} must be >= {least} epochs, got -2"):
+        DefaultTrainer(cfg)

@@ -10,6 +10,7 @@ from torch import nn
 
 from ...layers.precise_bn import get_bn_modules, update_bn_stats
 from ...layers.weight_average import WeightAverage
+from ...utils.env import get_random_state, set_random_state
 from ..compile import uncompiled
 from ..train_loop import HookBase
 
@@ -70,8 +71,11 @@ class PreciseBN(HookBase):
 def update_average_stats(average: WeightAverage, data_loader: Iterable[Any], num_iter: int) -> None:
     """Give an average the batch-norm statistics of its own weights; see :func:`update_bn_stats`.
 
-    The model has its own weights and statistics again afterwards. Every rank must call it.
+    The model has its own weights and statistics again afterwards, and the random streams (a dropout draws from them)
+    are where they were. Every rank must call it.
     """
+    state = get_random_state()
     with average.applied() as model, uncompiled(model):
         update_bn_stats(model, data_loader, num_iter)
         average.read_statistics()
+    set_random_state(state)

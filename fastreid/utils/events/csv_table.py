@@ -10,7 +10,7 @@ from typing import IO
 
 from ..checkpoint import write_atomically
 from .storage import EventStorage, get_event_storage
-from .writer import EventWriter, NewScalars
+from .writer import EventWriter, NewScalars, flush
 
 __all__ = ["CSVWriter"]
 
@@ -57,7 +57,7 @@ class CSVWriter(EventWriter):
             self._rewrite(storage, names, new)
         else:
             self._file.write(_text(self._columns, new))
-            self._file.flush()
+            flush(self._file)
         self._last = max(self._last, *new)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .storage import get_event_storage
-from .writer import EventWriter, NewScalars
+from .writer import EventWriter, NewScalars, flush
 
 __all__ = ["JSONWriter", "read_metrics"]
 
@@ -47,7 +47,11 @@ class JSONWriter(EventWriter):
         self._new = NewScalars(window_size)
 
     def write(self) -> None:
-        """Append what is new in the current storage."""
+        """Append what is new in the current storage.
+
+        Raises:
+            OSError: with the path in it, if the disk is full or not writable.
+        """
         storage = get_event_storage()
         for iteration, scalars in self._new.take(storage).items():
             line = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
@@ -55,7 +59,7 @@ class JSONWriter(EventWriter):
                 line[_RESTARTED] = storage.start_iter
             self._last_before = -1
             self._file.write(json.dumps({"iteration": iteration, **line}, sort_keys=True, allow_nan=False) + "\n")
-        self._file.flush()
+        flush(self._file)
 
     def close(self) -> None:
         """Close the file."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 from .storage import EventStorage
 
-__all__ = ["EventWriter", "NewScalars"]
+__all__ = ["EventWriter", "NewScalars", "flush"]
 
 
 class EventWriter:
@@ -34,3 +36,16 @@ class NewScalars:
                 new.setdefault(iteration, {})[name] = value
         self._seen = counts
         return dict(sorted(new.items()))
+
+
+def flush(file: IO[str]) -> None:
+    """Hand what was written to the system.
+
+    Raises:
+        OSError: with the name of the file in it, if the disk is full or not writable.
+    """
+    try:
+        file.flush()
+    except OSError as error:
+        reason = f"{error.strerror or error}; free some space or check the rights of its folder, and resume the run"
+        raise OSError(error.errno, f"cannot write {file.name}: {reason}") from error

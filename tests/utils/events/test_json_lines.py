@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import statistics
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -34,6 +37,20 @@ def test_json_lines_are_sorted_and_smoothed(tmp_path):
     assert _lines(file) == [{"iteration": 49, "lr": 0.1 * 49, "total_loss": statistics.median(losses[-20:])}]
     assert text.index("iteration") < text.index("lr") < text.index("total_loss")
     assert text.endswith("\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no disk that is always full")
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    writer = JSONWriter(str(tmp_path / "metrics.json"))
+    writer.close()
+    with EventStorage() as storage:
+        storage.put_scalar("lr", 0.1, smoothing_hint=False)
+        writer._file = open("/dev/full", "w", encoding="utf-8")
+        with pytest.raises(OSError, match="cannot write /dev/full: No space left on device; free some space") as caught:
+            writer.write()
+    assert caught.value.errno == errno.ENOSPC
+    with suppress(OSError):  # what is left in the buffer
+        writer.close()
 
 
 def test_no_evaluation_is_lost_and_nothing_is_written_twice(tmp_path):
