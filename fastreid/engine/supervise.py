@@ -16,6 +16,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ..utils import comm
+from ..utils.one_line import one_line
+from .stop_signals import PATIENCE, give_back, take_over
 from .stopped import STOPPED_EXIT_CODE, RunStopped
 
 __all__ = ["RankFailed", "reporting", "supervise"]
@@ -23,9 +26,7 @@ __all__ = ["RankFailed", "reporting", "supervise"]
 logger = logging.getLogger(__name__)
 
 GRACE = 1.0  # seconds in which the others may say what they died of, so that the first cause is found
-PATIENCE = 2.0  # seconds within which another signal counts as the same one
 POLL = 0.2  # seconds between two looks at whether a signal came
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class RankFailed(RuntimeError):
@@ -45,7 +46,8 @@ def reporting(rank: int, folder: str) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        report = {"time": time.time(), "error": _one_line(error), "traceback": traceback.format_exc()}
+        told = isinstance(error, comm.NeighbourFailed)
+        report = {"time": time.time(), "told": told, "error": one_line(error), "traceback": traceback.format_exc()}
         with open(os.path.join(folder, f"{rank}.json"), "w", encoding="utf-8") as file:
             json.dump(report, file)
         sys.exit(1)
@@ -55,7 +57,8 @@ def supervise(processes: Mapping[int, BaseProcess], folder: str) -> None:
     """Wait until all processes have ended; when one fails, end the others.
 
     SIGTERM and SIGINT go on to the processes, which save and leave; when one comes again after two seconds, they are
-    killed. The handlers are put back at the end; outside the main thread there are none.
+    killed. The handlers are put back at the end, after a signal not before two seconds are over; outside the main
+    thread there are none.
 
     Args:
         processes: those of this machine, by rank; started.
@@ -63,8 +66,9 @@ def supervise(processes: Mapping[int, BaseProcess], folder: str) -> None:
 
     Raises:
         RankFailed: if one ended by itself in any other way than by finishing or by stopping. The one that is named
-            is the first cause: one that died without a word before one that raised, and the earliest of these; one that
-            aborted itself, as NCCL's watchdog does when a neighbour is gone, comes last.
+            is the first cause: one that died without a word before one that raised, and the earliest of these; behind
+            them one that was told of a neighbour's error, and one that aborted itself, as NCCL's watchdog does when a
+            neighbour is gone.
         RunStopped: if all finished or stopped, and at least one stopped.
         SystemExit: with 128 + the signal's number, if a signal ended them before they could save.
     """
@@ -118,8 +122,8 @@ def _report(folder: str, rank: int) -> dict[str, Any] | None:
 def _precedence(code: int | None, report: dict[str, Any] | None) -> tuple[int, float]:
     """Return a key that sorts the first cause of several failures to the front."""
     if report is not None:
-        return 1, report["time"]
-    return (2 if code == -signal.SIGABRT else 0), 0.0
+        return (2 if report["told"] else 1), report["time"]
+    return (3 if code == -signal.SIGABRT else 0), 0.0
 
 
 def _how_it_died(code: int | None) -> str:
@@ -131,18 +135,6 @@ def _how_it_died(code: int | None) -> str:
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return f"was killed by {name}{hint}"
     return f"ended without a word, with exit code {code}"
-
-
-def _one_line(error: BaseException) -> str:
-    """Return the class of an error and what it says; of one that a loader's worker sent, its own last line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    from_worker = lines[0].startswith("Caught ") and "DataLoader worker process" in lines[0]
-    if from_worker:
-        worker = lines[0].rstrip(".").split(" in ", 1)[-1]
-        return f"{lines[-1]} (in {worker})"
-    return f"{type(error).__name__}: {' '.join(lines)}"
 
 
 class _Forwarding:
@@ -163,12 +155,11 @@ class _Forwarding:
 
     def __enter__(self) -> _Forwarding:
         if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            self._former = take_over(self._on_signal)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        give_back(self._former, not_before=self._received_at + PATIENCE if self.received and not self.again else None)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if os.getpid() != self._pid:

@@ -13,7 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .one_line import one_line
+
 __all__ = [
+    "NeighbourFailed",
     "all_gather",
     "all_gather_tensor",
     "gather",
@@ -116,6 +119,10 @@ def all_gather_tensor(tensor: Tensor, *, chunk_bytes: int = 2**26) -> Tensor:
     return whole
 
 
+class NeighbourFailed(RuntimeError):
+    """This process is fine, but another one is not, and has told."""
+
+
 def raise_on_all(error: Exception | None) -> None:
     """Raise on every rank if there was an error on one; every rank must call it.
 
@@ -126,14 +133,14 @@ def raise_on_all(error: Exception | None) -> None:
 
     Raises:
         Exception: ``error`` itself on the rank that has one.
-        RuntimeError: on the others, with the first rank that has one and its message.
+        NeighbourFailed: on the others, with the first rank that has one and its message in one line.
     """
-    messages = all_gather(None if error is None else f"{type(error).__name__}: {error}")
+    messages = all_gather(None if error is None else one_line(error))
     if error is not None:
         raise error
     for rank, message in enumerate(messages):
         if message is not None:
-            raise RuntimeError(f"rank {rank} failed with {message}")
+            raise NeighbourFailed(f"rank {rank} failed with {message}")
 
 
 def reduce_dict(input_dict: dict[str, Tensor], average: bool = True) -> dict[str, Tensor]:

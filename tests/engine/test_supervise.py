@@ -15,6 +15,7 @@ import pytest
 from fastreid.data.data_utils import ImageReadError
 from fastreid.engine.stopped import STOPPED_EXIT_CODE, RunStopped
 from fastreid.engine.supervise import RankFailed, reporting, supervise
+from fastreid.utils.comm import NeighbourFailed
 
 LONG = 60  # seconds; nobody waits for them
 
@@ -45,6 +46,17 @@ def notices_later(folder):
     with reporting(0, folder):
         time.sleep(0.2)
         raise RuntimeError("Connection closed by peer")
+
+
+def is_told(folder):
+    """Stands for a rank that a neighbour told of its error, before that could say so itself."""
+    with reporting(0, folder):
+        raise NeighbourFailed("rank 1 failed with ImageReadError: cannot decode the image a/b.jpg")
+
+
+def raises_later(folder):
+    time.sleep(0.2)
+    raises(folder)
 
 
 def aborts(folder):
@@ -106,6 +118,7 @@ def started(tmp_path):
         (waits, raises, r"^rank 1 .* failed: ImageReadError: cannot decode the image a/b.jpg; replace it; its 1"),
         (notices_later, raises, r"^rank 1 .* failed: ImageReadError"),
         (notices_later, is_killed, r"^rank 1 .* was killed by SIGKILL"),
+        (is_told, raises_later, r"^rank 1 .* failed: ImageReadError: cannot decode the image a/b.jpg; replace it;"),
         (aborts, raises, r"^rank 1 .* failed: ImageReadError"),
         (
             waits,

@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 
-from fastreid.engine import HookBase, defaults, hooks, launch
+from fastreid.engine import HookBase, TrainerBase, defaults, hooks, launch
 from fastreid.engine.stopped import STOPPED_EXIT_CODE, RunStopped
 from fastreid.engine.supervise import RankFailed
 from fastreid.utils import comm
@@ -68,11 +68,9 @@ def test_a_signal_saves_at_the_end_of_the_iteration_and_the_rest_is_the_same(
     whole, market, tmp_path, iteration, number, workers, name
 ):
     cfg = tiny_cfg(market, tmp_path, "DATALOADER.NUM_WORKERS", workers)
-    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     seed_all_rng(cfg.SEED)
     stopped = train_until_told(cfg, Signal(iteration, number, times=2))  # both at once count as one
     assert (stopped.code, stopped.signal_name, stopped.iteration) == (STOPPED_EXIT_CODE, number.name, iteration)
-    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
     assert (tmp_path / "last_checkpoint").read_text() == name
     assert [path.name for path in tmp_path.glob("model_iter*")] == ([name] if "iter" in name else [])
     resumed, _ = train(cfg, resume=True)
@@ -83,8 +81,36 @@ def test_a_signal_saves_at_the_end_of_the_iteration_and_the_rest_is_the_same(
 def test_a_signal_in_the_last_iteration_lets_the_run_end(market, tmp_path):
     trainer = defaults.DefaultTrainer(tiny_cfg(market, tmp_path, "SOLVER.MAX_EPOCH", 1))
     trainer.register_hooks([Signal(2)])
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     trainer.train()
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
     assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_a_second_signal_does_not_spoil_the_end_of_a_run_that_has_stopped(monkeypatch):
+    class Toy(TrainerBase):
+        def run_step(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def mine(*_):
+        seen.append("mine")
+
+    seen = []
+    former = signal.signal(signal.SIGTERM, mine)
+    try:
+        trainer = Toy()
+        trainer.register_hooks([hooks.StopOnSignal(lambda: seen.append("saved"))])
+        with pytest.raises(RunStopped):
+            trainer.train(0, 1, 3)
+        os.kill(os.getpid(), signal.SIGTERM)  # of a parent, say, that sends it too
+        assert seen == ["saved"]
+        later = time.monotonic() + 3
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == ["saved", "mine"]
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def test_signals_are_left_alone_outside_the_main_thread(market, tmp_path):

@@ -15,14 +15,13 @@ import torch
 import torch.distributed as dist
 
 from ...utils import comm
+from ..stop_signals import PATIENCE, give_back, take_over
 from ..stopped import RunStopped
 from ..train_loop import HookBase
 
 __all__ = ["StopOnSignal"]
 
 logger = logging.getLogger(__name__)
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopOnSignal(HookBase):
@@ -37,34 +36,35 @@ class StopOnSignal(HookBase):
     iteration of the run lets it end.
 
     The handlers are there from ``before_train`` to ``after_train``, and only if that is in the main thread; elsewhere
-    (Python allows no handlers there) signals do what they did before.
+    (Python allows no handlers there) signals do what they did before. After a stop they are given back when
+    ``patience`` is over, so that a second signal cannot spoil the exit code of a process that is on its way out.
 
     Args:
         save: saves a checkpoint of this iteration; called on every rank.
-        patience: seconds within which another signal counts as the same one: a terminal, a scheduler and a parent
-            process may each send theirs.
+        patience: seconds within which another signal counts as the same one.
     """
 
-    def __init__(self, save: Callable[[], Any], *, patience: float = 2.0) -> None:
+    def __init__(self, save: Callable[[], Any], *, patience: float = PATIENCE) -> None:
         self._save = save
         self._patience = patience
         self._received: signal.Signals | None = None
         self._received_at = 0.0
         self._pid = 0
         self._former: dict[signal.Signals, Any] = {}
+        self._stopped = False
         self._group: dist.ProcessGroup | None = None
         self._asked: tuple[dist.Work, torch.Tensor] | None = None
 
     def before_train(self) -> None:
         """Take the signals over, and set up the channel between the ranks."""
-        self._received, self._asked = None, None
+        self._received, self._asked, self._stopped = None, None, False
         if comm.get_world_size() > 1:
             self._group = dist.new_group(backend="gloo")
         if threading.current_thread() is not threading.main_thread():
             logger.info("Not the main thread: SIGTERM and SIGINT will not save a checkpoint")
             return
         self._pid = os.getpid()
-        self._former = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self._former = take_over(self._on_signal)
 
     def after_step(self) -> None:
         """Stop if it is asked for; the last iteration of an epoch waits for ``after_epoch``."""
@@ -76,10 +76,8 @@ class StopOnSignal(HookBase):
         self._stop_if_asked()
 
     def after_train(self) -> None:
-        """Give the signals back."""
-        for number, handler in self._former.items():
-            # None: it was installed by something else than Python, which could not be put back
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        """Give the signals back; after a stop, when the same signal is not to be expected once more."""
+        give_back(self._former, not_before=self._received_at + self._patience if self._stopped else None)
         self._former = {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -101,6 +99,7 @@ class StopOnSignal(HookBase):
         logger.warning("%s: saving a checkpoint of iteration %d and leaving", name, trainer.iter)
         self._save()
         comm.synchronize()  # nobody leaves before the file is complete
+        self._stopped = True
         stopped = RunStopped(name, trainer.iter)
         logger.warning("Run %s", stopped)
         raise stopped

@@ -43,14 +43,11 @@ def test_json_lines_are_sorted_and_smoothed(tmp_path):
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     writer = JSONWriter(str(tmp_path / "metrics.json"))
     writer.close()
-    with EventStorage() as storage:
+    with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as writer._file, EventStorage() as storage:
         storage.put_scalar("lr", 0.1, smoothing_hint=False)
-        writer._file = open("/dev/full", "w", encoding="utf-8")
         with pytest.raises(OSError, match="cannot write /dev/full: No space left on device; free some space") as caught:
             writer.write()
-    assert caught.value.errno == errno.ENOSPC
-    with suppress(OSError):  # what is left in the buffer
-        writer.close()
+        assert caught.value.errno == errno.ENOSPC
 
 
 def test_no_evaluation_is_lost_and_nothing_is_written_twice(tmp_path):
