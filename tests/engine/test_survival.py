@@ -113,6 +113,23 @@ def test_a_second_signal_does_not_spoil_the_end_of_a_run_that_has_stopped(monkey
         signal.signal(signal.SIGTERM, former)
 
 
+def test_a_signal_in_the_last_iteration_reaches_who_waits_for_it_around_the_run():
+    class Toy(TrainerBase):
+        def run_step(self):
+            if self.iter == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    seen = []
+    former = signal.signal(signal.SIGTERM, lambda *_: seen.append(trainer.iter))
+    try:
+        trainer = Toy()
+        trainer.register_hooks([hooks.StopOnSignal(lambda: seen.append("saved"))])
+        trainer.train(0, 1, 3)
+        assert seen == [2]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def test_signals_are_left_alone_outside_the_main_thread(market, tmp_path):
     done = []
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -29,7 +30,7 @@ import fasttune  # noqa: E402
 from fasttune.results import importances, summary  # noqa: E402
 from fasttune.samplers import PRUNERS, SAMPLERS, GridSampler, build_pruner, build_sampler  # noqa: E402
 from fasttune.study import trial_config  # noqa: E402
-from fasttune.train import default_metric  # noqa: E402
+from fasttune.train import ReportHook, default_metric  # noqa: E402
 from fasttune.trials import counted, recover  # noqa: E402
 
 sys.path.remove(str(PROJECT))
@@ -214,6 +215,34 @@ def test_pruners_stop_what_is_worse_and_spare_what_is_best(name):
     assert (min(ends) == 9) == (name == "none")
     if name == "median":
         assert ends == [9, 9, *[1] * 9, 9]
+
+
+def test_the_metric_is_by_default_that_of_the_best_model():
+    cfg = get_cfg()
+    assert default_metric(cfg) == "metric"
+    cfg.merge_from_list(["TEST.BEST_METRIC", "ema/mAP", "DATASETS.TESTS", ("Market1501", "DukeMTMC")])
+    assert default_metric(cfg) == "Market1501/ema/mAP"
+
+
+def test_a_result_of_an_average_that_has_not_begun_is_waited_for():
+    class Trainer:
+        epoch, max_epoch, iter = 0, 3, 2
+        averages = {"swa": SimpleNamespace(started=False)}
+        storage = SimpleNamespace(latest=lambda: {"swa/mAP": (70.0, 2)})
+
+    class Reporter(list):
+        metric = "swa/mAP"
+
+        def __call__(self, epoch, results, *, final):
+            self.append((epoch, results, final))
+
+    hook, trainer = ReportHook(reports := Reporter(), eval_period=1), Trainer()
+    hook.trainer = trainer
+    hook.after_epoch()
+    assert not reports
+    trainer.averages["swa"].started = True
+    hook.after_epoch()
+    assert reports == [(1, {"swa/mAP": 70.0}, False)]
 
 
 def test_a_failed_trial_is_recorded_and_the_study_goes_on(tmp_path):

@@ -33,7 +33,7 @@ class StopOnSignal(HookBase):
     every iteration whether it got one, in a message of one number between the CPUs (gloo) that travels while the next
     iteration computes. So they stop one iteration later than a single process does, and no device is waited for. At
     the end of an epoch the evaluation and the checkpoint of that epoch come first; a signal in the last
-    iteration of the run lets it end.
+    iteration of the run lets it end, and then reaches the handler of one's own that was there before, if there was.
 
     The handlers are there from ``before_train`` to ``after_train``, and only if that is in the main thread; elsewhere
     (Python allows no handlers there) signals do what they did before. After a stop they are given back when
@@ -78,7 +78,10 @@ class StopOnSignal(HookBase):
     def after_train(self) -> None:
         """Give the signals back; after a stop, when the same signal is not to be expected once more."""
         give_back(self._former, not_before=self._received_at + self._patience if self._stopped else None)
-        self._former = {}
+        former, self._former = self._former.get(self._received), {}
+        complete = self.trainer.iter + 1 >= self.trainer.max_iter and not self._stopped
+        if complete and callable(former) and former is not signal.default_int_handler:
+            signal.raise_signal(self._received)  # the run did not need it, but whoever handles signals around it may
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a process that was forked from this one, such as a worker of a loader

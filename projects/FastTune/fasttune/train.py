@@ -10,6 +10,7 @@ import optuna
 from fastreid.config import CfgNode
 from fastreid.data.datasets import dataset_labels
 from fastreid.engine import DefaultTrainer, HookBase, TrainerBase, default_setup
+from fastreid.engine.defaults import best_metric_name
 
 from .study import Reporter
 
@@ -29,20 +30,22 @@ class ReportHook(HookBase):
         self._period = eval_period
 
     def after_epoch(self) -> None:
-        """Report if there was an evaluation; must come behind ``EvalHook``."""
+        """Report if there was an evaluation of what counts; must come behind ``EvalHook``."""
         trainer = self.trainer
         done = trainer.epoch + 1
         final = done == trainer.max_epoch
         if not final and (not self._period or done % self._period):
             return
+        averages = getattr(trainer, "averages", {})
+        if any(part in averages and not averages[part].started for part in self._reporter.metric.split("/")):
+            return  # such as SWA before its first sample
         newest = {name: value for name, (value, i) in trainer.storage.latest().items() if i == trainer.iter}
         self._reporter(done, newest, final=final)
 
 
 def default_metric(cfg: CfgNode) -> str:
-    """Return the name of the result by which the trainer finds its best model."""
-    labels = list(dataset_labels(cfg.DATASETS.TESTS).values())
-    return "metric" if len(labels) == 1 else f"{labels[0]}/metric"
+    """Return the name of the result by which the trainer finds its best model, ``TEST.BEST_METRIC``."""
+    return best_metric_name(cfg.TEST.BEST_METRIC, list(dataset_labels(cfg.DATASETS.TESTS).values()))
 
 
 def train_trial(cfg: CfgNode, reporter: Reporter, *, trainer_class: type[DefaultTrainer] = DefaultTrainer) -> None:
