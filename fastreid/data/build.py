@@ -56,6 +56,8 @@ def _train_loader_from_config(
         train_set = CommDataset(items, transforms, relabel=True, cache=cache)
     else:
         _warn_of_unused("train_set", transforms, dataset_options)
+        if cfg.DATALOADER.CACHE:
+            logger.warning("train_set is given, so DATALOADER.CACHE is not used; give the data set itself a cache")
     return {
         "train_set": train_set,
         "sampler": _sampler_of_micro_batches(cfg, train_set, sets) if sampler is None else sampler,

@@ -326,7 +326,7 @@ class DefaultTrainer(TrainerBase):
             self._build_manifest() if comm.is_main_process() and cfg.OUTPUT_DIR else None,
             hooks.BestCheckpointer(self.checkpointer),
             periodic,
-            hooks.StopOnSignal(periodic.save_now),
+            hooks.StopOnSignal(periodic.save_now) if cfg.OUTPUT_DIR else None,  # else nothing could be saved
             hooks.ProgressLine() if comm.is_main_process() else None,
         ]
 

@@ -128,8 +128,8 @@ class Checkpointer:
         return data
 
     def has_checkpoint(self) -> bool:
-        """Tell whether ``last_checkpoint`` exists in the folder."""
-        return os.path.isfile(os.path.join(self.save_dir, LAST_CHECKPOINT))
+        """Tell whether ``last_checkpoint`` exists in the folder; no folder has none."""
+        return bool(self.save_dir) and os.path.isfile(os.path.join(self.save_dir, LAST_CHECKPOINT))
 
     def get_checkpoint_file(self) -> str:
         """Return the path of the newest checkpoint, or ``""`` if there is none.

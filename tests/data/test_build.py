@@ -203,6 +203,10 @@ def test_what_a_given_set_makes_useless_is_logged(cfg, items, caplog):
     dataset = CommDataset(items, ToTensor())
     build_reid_train_loader(cfg, train_set=dataset, transforms=ToTensor(), combineall=True)
     assert "train_set is given, so transforms, combineall are not used" in caplog.text
+    assert "CACHE" not in caplog.text
+    cfg.DATALOADER.CACHE = "ram"
+    build_reid_train_loader(cfg, train_set=dataset)
+    assert "train_set is given, so DATALOADER.CACHE is not used" in caplog.text
 
 
 def test_several_sets_are_concatenated(cfg, monkeypatch):

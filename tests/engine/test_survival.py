@@ -130,6 +130,15 @@ def test_a_signal_in_the_last_iteration_reaches_who_waits_for_it_around_the_run(
         signal.signal(signal.SIGTERM, former)
 
 
+def test_without_a_folder_nothing_is_saved_and_signals_are_left_alone(market, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")  # of something else
+    trainer = defaults.DefaultTrainer(tiny_cfg(market, ""))
+    trainer.resume_or_load()
+    assert trainer.start_iter == 0
+    assert not any(isinstance(hook, hooks.StopOnSignal) for hook in trainer._hooks)
+
+
 def test_signals_are_left_alone_outside_the_main_thread(market, tmp_path):
     done = []
 
