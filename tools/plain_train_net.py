@@ -2,8 +2,8 @@
 """The job of train_net.py as one loop to read and to change: no trainer, no hooks.
 
 It trains, evaluates and saves what a config describes, with the same batches, losses, schedule and numbers in full
-precision. What it leaves out: mixed precision, compiling, freezing, averages of the weights, losses that are no numbers,
-the best model, checkpoints and evaluations by iterations, resuming inside an epoch, stopping by a signal.
+precision. What it leaves out: mixed precision, compiling, freezing, averages of the weights, losses that are no
+numbers, the best model, checkpoints and evaluations by iterations, resuming inside an epoch, stopping by a signal.
 """
 
 from __future__ import annotations
