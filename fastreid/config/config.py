@@ -177,7 +177,7 @@ def _coerce(value: Any, default: Any, full: str, source: str) -> Any:
 def _unknown_key(node: CfgNode, key: str, path: list[str], source: str) -> str:
     full = ".".join([*path, key])
     close = difflib.get_close_matches(key.upper(), list(node), n=1, cutoff=0.5)
-    hint = f"; did you mean {'.'.join([*path, close[0]])}?" if close else ""
+    hint = f"; did you mean {'.'.join([*path, close[0]])}?" if close else "."
     return f"no config key {full} (in {source}){hint} Keys there: {', '.join(node)}."
 
 

@@ -132,7 +132,7 @@ def continue_from_v1(trainer: DefaultTrainer, checkpoint: dict[str, Any], path: 
     epochs = int(checkpoint.get("epoch", -1)) + 1
     trainer.start_iter = epochs * trainer.iters_per_epoch
     logger.warning(
-        "%s has no exact state (it is one of FastReID v1.3): "
+        "%s has no exact state (it is one of FastReID v1.3, of tools/plain_train_net.py, or exported): "
         "weights and epoch are taken over, the optimizer starts anew",
         path,
     )
