@@ -70,7 +70,8 @@ def test_a_finished_run(tmp_path):
     assert (found["iters_per_epoch"], found["max_epoch"], found["metric"]) == (3, 3, "mAP")
     best = {"epoch": 1, "iteration": 5, "values": {"mAP": 30.0, "Rank-1": 50.0}}
     last = {"epoch": 2, "iteration": 8, "values": {"mAP": 20.0, "Rank-1": 50.0}}
-    assert found["results"] == {"last": last, "best": best} == manifest.state_dict()
+    assert found["results"] == {"last": last, "best": best}
+    assert manifest.state_dict() == {"last": last, "best": best, "metric": "mAP"}
     (session,) = found["sessions"]
     assert (session["status"], session["error"]) == ("finished", None)
     assert (session["start_iteration"], session["last_iteration"]) == (0, 8)
