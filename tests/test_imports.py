@@ -35,6 +35,7 @@ _FLOORS = {
 
 # Addresses where something was in FastReID v1.3: at most ten lines that re-export it; the library uses none.
 _OLD_ADDRESSES = {
+    "engine/train_loop.py",
     "modeling/losses/cross_entroy_loss.py",
     "utils/compute_dist.py",
     "utils/precision_bn.py",

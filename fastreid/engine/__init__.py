@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from . import hooks
+from .amp_trainer import AMPTrainer
 from .defaults import DefaultPredictor, DefaultTrainer, default_argument_parser, default_setup
 from .launch import launch
+from .loop import HookBase, TrainerBase
 from .setup import load_config
-from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
+from .simple_trainer import SimpleTrainer
 
 __all__ = [
     "AMPTrainer",

@@ -36,16 +36,18 @@ from ..utils.logger import setup_logger
 from ..utils.weights import unwrap_model
 from . import hooks
 from .amp import resolve_amp_dtype
+from .amp_trainer import AMPTrainer
 from .averaging import build_averages, build_ema, build_swa, check_average_of_metric, evaluate_beside
 from .checkpoint_state import checkpoint_meta
 from .compile import compile_parts, uncompiled
 from .evaluation_results import EvaluationResults, thresholds_of, write_queries, write_results
 from .inference import inference_model
+from .loop import HookBase, TrainerBase
 from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
 from .resume import check_all_find, continue_from_v1, restore_run, run_state
 from .setup import default_argument_parser, default_setup, save_config
-from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
+from .simple_trainer import SimpleTrainer
 
 __all__ = [
     "DefaultPredictor",

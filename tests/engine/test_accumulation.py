@@ -10,7 +10,7 @@ from torch import nn
 from fastreid.config import get_cfg
 from fastreid.data import build_reid_train_loader
 from fastreid.engine import DefaultTrainer, SimpleTrainer, defaults, launch
-from fastreid.engine.train_loop import AMPTrainer
+from fastreid.engine.amp_trainer import AMPTrainer
 from fastreid.modeling.backbones.build import BACKBONE_REGISTRY
 from fastreid.solver.build import maybe_add_gradient_clipping
 from fastreid.utils.env import seed_all_rng

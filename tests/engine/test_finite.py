@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from fastreid.engine import DefaultTrainer, HookBase, SimpleTrainer, defaults, launch
+from fastreid.engine.amp_trainer import AMPTrainer
 from fastreid.engine.finite import FiniteWatch, StepRecord
-from fastreid.engine.train_loop import AMPTrainer
 from fastreid.layers.moving_average import MovingAverage
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.events import EventStorage

@@ -20,7 +20,7 @@ TRAIN_NET = ROOT / "tools" / "train_net.py"
 # rank 1 of the first attempt is killed in the middle of the second epoch
 DEATH = """
 import os, signal
-from fastreid.engine.train_loop import SimpleTrainer
+from fastreid.engine.simple_trainer import SimpleTrainer
 
 run_step = SimpleTrainer.run_step
 

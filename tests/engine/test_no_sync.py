@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastreid.engine import DefaultTrainer, defaults
-from fastreid.engine.train_loop import AMPTrainer
+from fastreid.engine.amp_trainer import AMPTrainer
 from fastreid.utils.env import seed_all_rng
 from fastreid.utils.events import EventStorage
 

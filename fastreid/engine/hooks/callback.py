@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["CallbackHook"]
 

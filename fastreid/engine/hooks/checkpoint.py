@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ...utils.checkpoint import PeriodicCheckpointer as _PeriodicCheckpointer
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["BestCheckpointer", "PeriodicCheckpointer"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers.weight_average import WeightAverage
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["EMA", "warmed_up_momentum"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...evaluation.testing import flatten_results_dict
 from ...utils import comm
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["EvalHook"]
 

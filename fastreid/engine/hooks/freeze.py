@@ -9,7 +9,7 @@ from torch import nn
 
 from ...solver.freeze import frozen_parameter_names
 from ...utils.weights import unwrap_model
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["LayerFreeze"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["LRScheduler"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...evaluation.testing import flatten_results_dict
+from ..loop import HookBase
 from ..manifest import changed_keys, how_it_ended, new_session, now, read_manifest, write_manifest
-from ..train_loop import HookBase
 
 __all__ = ["RunManifest"]
 

@@ -12,7 +12,7 @@ from ...layers.precise_bn import get_bn_modules, update_bn_stats
 from ...layers.weight_average import WeightAverage
 from ...utils.env import get_random_state, set_random_state
 from ..compile import uncompiled
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["PreciseBN", "update_average_stats"]
 

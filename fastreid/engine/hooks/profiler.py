@@ -11,7 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from ...utils import comm
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["AutogradProfiler"]
 

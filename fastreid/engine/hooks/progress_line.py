@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...utils.progress import Progress
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["ProgressLine"]
 

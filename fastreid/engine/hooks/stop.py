@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 
 from ...utils import comm
+from ..loop import HookBase
 from ..stop_signals import PATIENCE, give_back, take_over
 from ..stopped import RunStopped
-from ..train_loop import HookBase
 
 __all__ = ["StopOnSignal"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...layers.weight_average import WeightAverage
-from ..train_loop import HookBase
+from ..loop import HookBase
 from .precise_bn import update_average_stats
 
 __all__ = ["SWA", "swa_rate"]

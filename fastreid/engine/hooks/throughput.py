@@ -7,7 +7,7 @@ import time
 import torch
 
 from ...utils.memory import resident_mib
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["Throughput"]
 

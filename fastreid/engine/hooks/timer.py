@@ -6,7 +6,7 @@ import datetime
 import logging
 import time
 
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["IterationTimer"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...utils.events import EventWriter
-from ..train_loop import HookBase
+from ..loop import HookBase
 
 __all__ = ["PeriodicWriter"]
 
