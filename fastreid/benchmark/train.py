@@ -129,7 +129,7 @@ class _Clock(HookBase):
     def after_step(self) -> None:
         finished = self.trainer.iter + 1
         if finished > self._warm_up:
-            self.waited += float(self.trainer.storage.latest()["data_time"][0])
+            self.waited += self.trainer.storage.history("data_time").latest()  # no other scalar: losses wait
         if finished in (self._warm_up, self.trainer.max_iter):
             synchronize(next(self.trainer.model.parameters()).device)
             now = time.perf_counter()
