@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -37,9 +36,10 @@ from ..utils.weights import unwrap_model
 from . import hooks
 from .amp import resolve_amp_dtype
 from .amp_trainer import AMPTrainer
-from .averaging import build_averages, build_ema, build_swa, check_average_of_metric, evaluate_beside
+from .averaging import build_averages, check_average_of_metric, evaluate_beside
 from .checkpoint_state import checkpoint_meta
 from .compile import compile_parts, uncompiled
+from .default_hooks import default_hooks
 from .evaluation_results import EvaluationResults, thresholds_of, write_queries, write_results
 from .inference import inference_model
 from .loop import HookBase, TrainerBase
@@ -294,8 +294,12 @@ class DefaultTrainer(TrainerBase):
 
     def build_hooks(self) -> list[HookBase | None]:
         """Return the hooks, in their order; see ``engine/hooks/__init__.py`` for why it is this one."""
-        cfg = self.cfg
-        freeze = cfg.MODEL.FREEZE_LAYERS and cfg.SOLVER.FREEZE_ITERS > 0
+        return default_hooks(
+            self, evaluate=self._evaluate, meta=self._meta, newest_results=lambda: self._last_eval_results
+        )
+
+    def _evaluate(self) -> dict[str, Any]:
+        """Evaluate the model and its averages, and keep the thresholds that were found."""
 
         def test(cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
             found = self.test(cfg, model)
@@ -303,71 +307,10 @@ class DefaultTrainer(TrainerBase):
                 self._thresholds = (self.iter, thresholds_of(getattr(found, "details", {})))
             return found
 
-        def evaluate() -> dict[str, Any]:
-            self._trainer.check_finite()  # its error says more than that of features that are no numbers
-            with uncompiled(self.model):
-                self._last_eval_results = evaluate_beside(test, self.cfg, self.model, self.averages)
-            return self._last_eval_results
-
-        periodic = hooks.PeriodicCheckpointer(
-            self.checkpointer,
-            cfg.SOLVER.CHECKPOINT_PERIOD,
-            period_iters=cfg.SOLVER.CHECKPOINT_PERIOD_ITERS,
-            keep=cfg.SOLVER.CHECKPOINT_KEEP,
-        )
-        return [
-            hooks.IterationTimer(),
-            self._build_throughput() if comm.is_main_process() else None,
-            build_swa(cfg, self.averages, self.iters_per_epoch, self._build_bn_loader),
-            hooks.LRScheduler(self.optimizer, self.scheduler),
-            hooks.LayerFreeze(self.model, cfg.MODEL.FREEZE_LAYERS, cfg.SOLVER.FREEZE_ITERS) if freeze else None,
-            build_ema(cfg, self.averages),
-            self._build_precise_bn() if cfg.TEST.PRECISE_BN.ENABLED else None,
-            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate, eval_period_iters=cfg.TEST.EVAL_PERIOD_ITERS),
-            hooks.PeriodicWriter(self.build_writers(), cfg.LOG_PERIOD) if comm.is_main_process() else None,
-            self._build_manifest() if comm.is_main_process() and cfg.OUTPUT_DIR else None,
-            hooks.BestCheckpointer(self.checkpointer),
-            periodic,
-            hooks.StopOnSignal(periodic.save_now) if cfg.OUTPUT_DIR else None,  # else nothing could be saved
-            hooks.ProgressLine() if comm.is_main_process() else None,
-        ]
-
-    def _build_throughput(self) -> HookBase:
-        cfg, device = self.cfg, next(self.model.parameters()).device
-        return hooks.Throughput(cfg.SOLVER.IMS_PER_BATCH, cfg.LOG_PERIOD, device)
-
-    def _build_manifest(self) -> HookBase:
-        cfg = self.cfg
-        return hooks.RunManifest(
-            os.path.join(cfg.OUTPUT_DIR, "run.json"),
-            config=yaml.safe_load(self._meta["config"]),
-            dataset=self._meta["dataset"],
-            results=lambda: self._last_eval_results,
-            seeds=lambda: {"config": cfg.SEED, "sampler": int(getattr(self.sampler, "seed", None) or 0)},
-        )
-
-    def _build_precise_bn(self) -> HookBase:
-        cfg = self.cfg.clone()
-        cfg.defrost()
-        options = cfg.TEST.PRECISE_BN
-        if options.DATASET not in cfg.DATASETS.NAMES:
-            logger.warning(
-                "TEST.PRECISE_BN.DATASET %s is not in DATASETS.NAMES %s: the statistics will not be those of training",
-                options.DATASET,
-                tuple(cfg.DATASETS.NAMES),
-            )
-        cfg.DATASETS.NAMES = (options.DATASET,)
-        # SWA does so itself if its BN_ITERS say how long
-        averages = [one for name, one in self.averages.items() if name != "swa" or not cfg.SOLVER.SWA.BN_ITERS]
-        return hooks.PreciseBN(self.model, self._build_bn_loader(cfg), options.NUM_ITER, averages=averages)
-
-    def _build_bn_loader(self, cfg: CfgNode | None = None) -> DataLoader:
-        """Return a training loader of its own, to recompute batch-norm statistics with."""
-        cfg = (self.cfg if cfg is None else cfg).clone()
-        cfg.defrost()
-        cfg.DATALOADER.NUM_WORKERS = 0  # they would wait through the whole run
-        cfg.DATALOADER.CACHE = ""  # for images that are read once or twice
-        return self.build_train_loader(cfg)
+        self._trainer.check_finite()  # its error says more than that of features that are no numbers
+        with uncompiled(self.model):
+            self._last_eval_results = evaluate_beside(test, self.cfg, self.model, self.averages)
+        return self._last_eval_results
 
     def build_writers(self) -> list[EventWriter]:
         """Return the writers: log line, ``metrics.json``, ``metrics.csv``, and TensorBoard where it is installed."""
