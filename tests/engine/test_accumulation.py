@@ -209,10 +209,10 @@ class PlainNet(TinyNet):
         self.conv[1], self.conv[3] = nn.Identity(), nn.Identity()
 
 
-if "build_plain_backbone" not in BACKBONE_REGISTRY:  # CUSTOM_IMPORTS imports this file again
+if "build_accumulation_backbone" not in BACKBONE_REGISTRY:  # CUSTOM_IMPORTS imports this file again
 
     @BACKBONE_REGISTRY.register()
-    def build_plain_backbone(cfg):
+    def build_accumulation_backbone(cfg):
         return PlainNet()
 
 
@@ -241,7 +241,7 @@ def test_two_processes_average_gradients_once_an_iteration(market, tmp_path):
     plain = ("MODEL.LOSSES.NAME", ("CrossEntropyLoss",), "MODEL.HEADS.WITH_BNNECK", False)
     keys = (*options(2), *plain, "SOLVER.OPT", "SGD", "SOLVER.BASE_LR", 0.01, "SOLVER.MAX_EPOCH", 3)
     more = ("DATALOADER.SAMPLER_TRAIN", "TrainingSampler", "TEST.EVAL_PERIOD", 0)
-    more += ("MODEL.BACKBONE.NAME", "build_plain_backbone", "CUSTOM_IMPORTS", [__file__])
+    more += ("MODEL.BACKBONE.NAME", "build_accumulation_backbone", "CUSTOM_IMPORTS", [__file__])
     cfg = tiny_cfg(market, tmp_path / "run", *keys, *more)
     launch(accumulate, 2, args=(cfg, str(tmp_path)), device="cpu")
     launch(accumulate, 1, args=(cfg, str(tmp_path)), device="cpu")

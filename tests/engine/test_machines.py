@@ -33,7 +33,7 @@ SimpleTrainer.run_step = run_or_die
 """
 
 
-def run_all(commands, timeout=240):
+def run_all(commands, timeout=600):
     """Run commands at the same time; return their outputs, and kill what is left if one hangs."""
     inherited = {
         key: value

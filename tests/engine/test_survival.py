@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -348,7 +349,7 @@ def test_a_broken_image_is_named_by_the_whole_run(tmp_path):
 def test_a_dead_worker_is_named(market, tmp_path):
     def kill_a_worker(trainer):
         if trainer.iter == 1:
-            worker = trainer._trainer._batches.batches._workers[0]
+            worker = multiprocessing.active_children()[0]  # of the loader
             pids.append(worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
 

@@ -230,5 +230,5 @@ def test_an_error_on_one_rank_is_raised_on_every_rank(found):
             ("broken", 0, "OSError: image 2 is broken"),
             ("refused", 2, "ValueError: 1 targets are none of the 4 classes"),
         ):
-            told = message if rank == culprit else f"RuntimeError: rank {culprit} failed with {message}"
+            told = message if rank == culprit else f"NeighbourFailed: rank {culprit} failed with {message}"
             assert own[name].startswith(told), own[name]

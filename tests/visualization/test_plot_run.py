@@ -34,8 +34,8 @@ def test_two_runs_in_one_picture(monkeypatch, tmp_path, capsys, runs, kind):
     output = tmp_path / f"both.{kind}"
     plot(monkeypatch, *runs, "--output", output, "--smooth", 2)
     assert output.stat().st_size > 10_000
-    # total_loss, two parts, accuracy, lr, mAP, Rank-1, mINP, speed, waiting
-    assert f"{output}: 2 run(s), 10 panels" in capsys.readouterr().out
+    # total_loss, two parts, accuracy, lr, gradient norm, mAP, Rank-1, mINP, speed, waiting
+    assert f"{output}: 2 run(s), 11 panels" in capsys.readouterr().out
     if kind == "svg":
         assert output.read_text().count("<!-- ") > 20  # its texts: titles, labels, legend
         assert "<!--  first -->" in output.read_text() and "<!--  second -->" in output.read_text()
