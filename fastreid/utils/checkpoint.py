@@ -311,6 +311,8 @@ def write_atomically(path: str, write: Callable[[IO[bytes]], Any], *, size: int 
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
         _remove(temporary)
+        if str(error).startswith("DataLoader worker"):  # torch raises this of a dead worker wherever the program is
+            raise
         cause = _first_os_error(error)
         reason = cause.strerror if cause is not None and cause.strerror else str(error).split("\n")[0]
         left = _mib(shutil.disk_usage(folder).free)

@@ -199,3 +199,12 @@ def test_old_files_go_but_for_the_one_to_resume_from(tmp_path):
     assert (tmp_path / "model_0002.pth").exists()
     with pytest.raises(ValueError, match="CHECKPOINT_KEEP must be >= 0 files"):
         PeriodicCheckpointer(checkpointer, 1, keep=-1)
+
+
+def test_a_worker_that_dies_during_a_write_is_not_blamed_on_the_disk(tmp_path):
+    def write(file):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid 7\) is killed"):
+        write_atomically(str(tmp_path / "metrics.csv"), write)
+    assert list(tmp_path.iterdir()) == []
