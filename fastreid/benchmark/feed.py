@@ -95,4 +95,4 @@ class _Clock(HookBase):
 
     def after_step(self) -> None:
         self.total.append(time.perf_counter() - self._start)
-        self.waited.append(float(self.trainer.storage.latest()["data_time"][0]))
+        self.waited.append(self.trainer.storage.history("data_time").latest())
