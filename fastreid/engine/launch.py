@@ -154,6 +154,13 @@ def _run_under_torchrun(main_func: Callable[..., Any], args: tuple[Any, ...], de
             f"torchrun started {local_size} processes here, but this machine has {torch.cuda.device_count()} GPUs; "
             "lower --nproc-per-node, or set MODEL.DEVICE cpu"
         )
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restarts != "0" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        logger.warning(
+            "Restart %s uses the store of the processes that died, and may find their addresses there; if connections "
+            "are refused, export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before torchrun",
+            restarts,
+        )
     _join(local_rank, local_size, use_cuda, limit)
     try:
         result = record(main_func)(*args)  # torchrun's report at the end shows the error that came first
