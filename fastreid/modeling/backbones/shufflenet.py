@@ -54,7 +54,9 @@ class ShuffleBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, inplanes, H, W)`` to ``(N, outplanes, H / stride, W / stride)``."""
         if self.branch_proj is None:
-            return torch.cat([x[:, 0::2], self.branch_main(x[:, 1::2])], dim=1)
+            # not x[:, 0::2], which torch 2.5 cannot export for batches of any size
+            even, odd = x.unflatten(1, (-1, 2)).unbind(2)
+            return torch.cat([even, self.branch_main(odd)], dim=1)
         return torch.cat([self.branch_proj(x), self.branch_main(x)], dim=1)
 
 
