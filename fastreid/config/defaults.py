@@ -70,6 +70,9 @@ _C.MODEL.BACKBONE.NORM = "BN"
 _C.MODEL.BACKBONE.WITH_IBN = False
 _C.MODEL.BACKBONE.WITH_SE = False
 _C.MODEL.BACKBONE.WITH_NL = False
+# Start each block of a ResNet or ResNeXt as its shortcut alone (Goyal et al. 2017, arXiv:1706.02677), from which a
+# deep network without ImageNet weights begins to learn sooner. Weights that are loaded replace it.
+_C.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False
 # Start from ImageNet weights: downloaded, or read from PRETRAIN_PATH when that is not empty.
 _C.MODEL.BACKBONE.PRETRAIN = False
 _C.MODEL.BACKBONE.PRETRAIN_PATH = ""

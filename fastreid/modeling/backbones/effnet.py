@@ -168,7 +168,7 @@ def build_effnet_backbone(cfg: CfgNode) -> EfficientNet:
     """
     node = cfg.MODEL.BACKBONE
     width, depth = layout_of(node, SCALES)
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = EfficientNet(width=width, depth=depth, last_stride=node.LAST_STRIDE, norm=node.NORM)
     load_pycls_weights(net, node, PRETRAINED)
     return net

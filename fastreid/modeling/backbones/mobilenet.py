@@ -84,7 +84,7 @@ def build_mobilenetv2_backbone(cfg: CfgNode) -> MobileNetV2:
     """
     node = cfg.MODEL.BACKBONE
     width, divisor = layout_of(node, WIDTHS)
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = MobileNetV2(width=width, divisor=divisor, norm=node.NORM)
     load_pretrained(
         net, node, PRETRAINED, node.DEPTH, may_ignore=("classifier.*",), translate=_rename_those_of_torchvision

@@ -82,7 +82,7 @@ def build_mobilenetv3_backbone(cfg: CfgNode) -> MobileNetV3:
     """
     node = cfg.MODEL.BACKBONE
     whole, channels = layout_of(node, LAYOUTS)
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = MobileNetV3(whole=whole, channels=channels, norm=node.NORM)
     load_pretrained(net, node, PRETRAINED, node.DEPTH, may_miss=_conv_if_it_is_new, may_ignore=("classifier.*",))
     return net

@@ -184,7 +184,7 @@ def build_osnet_backbone(cfg: CfgNode) -> OSNet:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
-    warn_of_unread(node, "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = OSNet(widths=layout_of(node, WIDTHS), norm=node.NORM, with_ibn=node.WITH_IBN)
     if node.PRETRAIN and not node.PRETRAIN_PATH:
         raise ValueError(_where_to_get(node.DEPTH, node.WITH_IBN))

@@ -177,7 +177,7 @@ def build_regnet_backbone(cfg: CfgNode) -> RegNet:
     """
     node = cfg.MODEL.BACKBONE
     layout = layout_of(node, LAYOUTS)
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = RegNet(**layout._asdict(), last_stride=node.LAST_STRIDE, norm=node.NORM)
     load_pycls_weights(net, node, PRETRAINED)
     return net

@@ -242,7 +242,7 @@ def build_repvgg_backbone(cfg: CfgNode) -> RepVGG:
     """
     node = cfg.MODEL.BACKBONE
     layout = layout_of(node, LAYOUTS)
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = RepVGG(
         blocks=layout.blocks,
         widths=layout.widths,

@@ -165,7 +165,7 @@ def build_resnest_backbone(cfg: CfgNode) -> ResNeSt:
     """
     node = cfg.MODEL.BACKBONE
     layout = layout_of(node, LAYOUTS)
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = ResNeSt(blocks=layout.blocks, stem_width=layout.stem_width, last_stride=node.LAST_STRIDE, norm=node.NORM)
     load_pretrained(net, node, PRETRAINED, node.DEPTH, may_ignore=("fc.*",))
     return net

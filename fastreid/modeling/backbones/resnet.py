@@ -183,6 +183,10 @@ class ResNet(Backbone):
         with_ibn: IBN in the first ``ibn_stages`` stages.
         with_se: squeeze-and-excitation in every block.
         ibn_stages: 0 to 4.
+        zero_init_residual: begin with a weight of 0 in the last norm of each block, so that the block is its shortcut.
+
+    Raises:
+        ValueError: if the norm does not fit.
     """
 
     def __init__(
@@ -196,6 +200,7 @@ class ResNet(Backbone):
         with_ibn: bool = False,
         with_se: bool = False,
         ibn_stages: int = 3,
+        zero_init_residual: bool = False,
     ) -> None:
         super().__init__()
         require_norm(norm, "a ResNet")
@@ -214,10 +219,21 @@ class ResNet(Backbone):
         self.layer3 = stage(2, 256, 2)
         self.layer4 = stage(3, 512, last_stride)
         draw_convolutions(self)
+        if zero_init_residual:
+            self._begin_as_shortcuts(norm)
         # Non-local blocks come after that: they start as torch and their zero norm leave them.
         self.NL_1, self.NL_2, self.NL_3, self.NL_4 = (
             nn.ModuleList(Non_local(width, norm) for _ in range(count)) for width, count in zip(widths[1:], non_local)
         )
+
+    def _begin_as_shortcuts(self, norm: Norm) -> None:
+        for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
+            if not isinstance(block.last_norm.weight, nn.Parameter):
+                raise ValueError(
+                    f"MODEL.BACKBONE.ZERO_INIT_RESIDUAL needs a norm that learns, but NORM is {norm!r}, whose weights "
+                    "would stay 0; take BN, or set it False"
+                )
+            nn.init.zeros_(block.last_norm.weight)
 
     def output_shape(self) -> FeatureShape:
         """Return the channels and the stride of the feature map."""
@@ -284,7 +300,7 @@ def _run_stage(x: Tensor, blocks: nn.Sequential, non_locals: nn.ModuleList, sums
 def build_resnet_backbone(cfg: CfgNode) -> ResNet:
     """Build the ResNet of ``MODEL.BACKBONE``.
 
-    It reads DEPTH, LAST_STRIDE, NORM, WITH_IBN, WITH_SE, WITH_NL, PRETRAIN and PRETRAIN_PATH.
+    It reads DEPTH, LAST_STRIDE, NORM, WITH_IBN, WITH_SE, WITH_NL, ZERO_INIT_RESIDUAL, PRETRAIN and PRETRAIN_PATH.
 
     Raises:
         KeyError: if ``DEPTH`` is unknown, or ``PRETRAIN`` has no published file for this variant.
@@ -302,6 +318,7 @@ def build_resnet_backbone(cfg: CfgNode) -> ResNet:
         norm=node.NORM,
         with_ibn=node.WITH_IBN,
         with_se=node.WITH_SE,
+        zero_init_residual=node.ZERO_INIT_RESIDUAL,
     )
     key = f"{'se_' if node.WITH_SE else ''}{'ibn_' if node.WITH_IBN else ''}{node.DEPTH}"
     load_pretrained(net, node, PRETRAINED, key, may_miss=kinds_of_block_that_are_new, may_ignore=("fc.*",))

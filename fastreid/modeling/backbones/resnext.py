@@ -61,6 +61,7 @@ class ResNeXt(resnet.ResNet):
         last_stride: int = 1,
         norm: Norm = "BN",
         with_ibn: bool = False,
+        zero_init_residual: bool = False,
     ) -> None:
         super().__init__(
             block=Bottleneck,
@@ -70,6 +71,7 @@ class ResNeXt(resnet.ResNet):
             norm=norm,
             with_ibn=with_ibn,
             ibn_stages=4,
+            zero_init_residual=zero_init_residual,
         )
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
@@ -78,8 +80,9 @@ class ResNeXt(resnet.ResNet):
 def build_resnext_backbone(cfg: CfgNode) -> ResNeXt:
     """Build the ResNeXt of ``MODEL.BACKBONE``.
 
-    It reads DEPTH, LAST_STRIDE, NORM, WITH_IBN, WITH_NL, PRETRAIN and PRETRAIN_PATH. In a file, the names may have a
-    prefix, such as ``base.``, and the last stage of a network with IBN may be without: its batch norms start the IBN.
+    It reads DEPTH, LAST_STRIDE, NORM, WITH_IBN, WITH_NL, ZERO_INIT_RESIDUAL, PRETRAIN and PRETRAIN_PATH. In a file, the
+    names may have a prefix, such as ``base.``, and the last stage of a network with IBN may be without: its batch norms
+    start the IBN.
 
     Raises:
         KeyError: if ``DEPTH`` is unknown, or ``PRETRAIN`` has no published file for this variant.
@@ -94,6 +97,7 @@ def build_resnext_backbone(cfg: CfgNode) -> ResNeXt:
         last_stride=node.LAST_STRIDE,
         norm=node.NORM,
         with_ibn=node.WITH_IBN,
+        zero_init_residual=node.ZERO_INIT_RESIDUAL,
     )
 
     def translate(state: MutableMapping[str, Tensor]) -> None:

@@ -126,7 +126,7 @@ def build_shufflenetv2_backbone(cfg: CfgNode) -> ShuffleNetV2:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = ShuffleNetV2(widths=layout_of(node, WIDTHS), norm=node.NORM)
     load_pretrained(net, node, {}, node.DEPTH, may_ignore=("classifier.*",))
     return net

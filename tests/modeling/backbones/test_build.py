@@ -18,8 +18,8 @@ SMALLEST = {  # the others know 18x
     "build_shufflenetv2_backbone": "0.5x",
 }
 UNREAD = {
-    **dict.fromkeys(SMALLEST, ("WITH_IBN", "WITH_SE", "WITH_NL")),
-    "build_osnet_backbone": ("WITH_SE", "WITH_NL"),
+    **dict.fromkeys(SMALLEST, ("WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")),
+    "build_osnet_backbone": ("WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL"),
     "build_resnext_backbone": ("WITH_SE",),
 }
 
@@ -39,7 +39,7 @@ def test_backbone_output_has_its_declared_shape(cfg, name):
 def test_an_option_that_is_not_read_is_said(cfg, caplog, name):
     node = cfg.MODEL.BACKBONE
     node.NAME, node.DEPTH = name, SMALLEST[name]
-    node.WITH_IBN = node.WITH_SE = node.WITH_NL = True
+    node.WITH_IBN = node.WITH_SE = node.WITH_NL = node.ZERO_INIT_RESIDUAL = True
     with torch.device("meta"):
         build_backbone(cfg)
     said = [record.getMessage() for record in caplog.records]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastreid.modeling.backbones import build_resnet_backbone, common
+from fastreid.modeling.backbones import build_backbone, build_resnet_backbone, common
 from fastreid.modeling.backbones import resnet as resnet_module
 from fastreid.modeling.backbones.resnet import LAYOUTS, PRETRAINED, Bottleneck
 from fastreid.utils.weights import WeightsMismatch
@@ -107,6 +107,21 @@ def test_random_start_has_the_spread_of_its_fan_out(cfg):
         assert conv.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
     norms = [module for module in net.modules() if isinstance(module, (nn.BatchNorm2d, nn.InstanceNorm2d))]
     assert all(norm.weight.eq(1).all() and norm.bias.eq(0).all() for norm in norms)
+
+
+@pytest.mark.parametrize(("name", "depth"), [("resnet", "18x"), ("resnet", "50x"), ("resnext", "50x")])
+def test_zero_init_starts_each_block_as_its_shortcut(cfg, name, depth):
+    node = cfg.MODEL.BACKBONE
+    node.NAME, node.DEPTH, node.WITH_IBN, node.ZERO_INIT_RESIDUAL = f"build_{name}_backbone", depth, True, True
+    net = build_backbone(cfg)
+    block = net.layer3[1]
+    x = torch.rand(2, 256 if depth == "18x" else 1024, 4, 4)
+    assert torch.equal(block(x), x)
+    net(torch.rand(2, 3, 64, 32)).sum().backward()
+    assert block.last_norm.weight.grad.abs().sum() > 0  # it learns from the first step on
+    node.NORM = "FrozenBN"
+    with pytest.raises(ValueError, match="ZERO_INIT_RESIDUAL needs a norm that learns, but NORM is 'FrozenBN'"):
+        build_backbone(cfg)
 
 
 def test_channels_last_gives_the_same(cfg):
