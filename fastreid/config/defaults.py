@@ -347,8 +347,17 @@ _C.TEST.EVALUATOR = "ReidEvaluator"
 # cosine | euclidean
 _C.TEST.METRIC = "cosine"
 # market1501: a query is not compared with images of its identity by its own camera | cameraless: with all images |
-# auto: market1501 for a test set of which all cameras are known, cameraless for one of which none is.
+# auto: market1501 for a test set of which all cameras are known, cameraless for one of which none is |
+# cuhk03: as market1501, but CMC in galleries with one drawn image of each identity |
+# leave_one_out: each image is looked for among all others; with EVALUATOR RetrievalEvaluator.
 _C.TEST.PROTOCOL = "market1501"
+# PROTOCOL cuhk03: draws for each query, >= 1, over which CMC is averaged, and their seed, >= 0.
+_C.TEST.CUHK03 = CN()
+_C.TEST.CUHK03.DRAWS = 10
+_C.TEST.CUHK03.SEED = 0
+# RetrievalEvaluator: the k of Recall@k, each >= 1, in rising order; the first one is the result "metric".
+_C.TEST.RETRIEVAL = CN()
+_C.TEST.RETRIEVAL.RECALL = (1, 2, 4, 8)
 # [[dataset, metric, expected, tolerance], ...] in percent: a run that ends elsewhere fails.
 _C.TEST.EXPECTED_RESULTS = []
 # TPR at FPR 1e-4, 1e-3, 1e-2, in percent. With it come, in results.json: AUC, EER, score histograms, open-set

@@ -118,6 +118,30 @@ class IdentityBootstrap:
             shifts = np.concatenate([*map(at_rate, self._draws()), np.empty((0, 2))]) - own
         return self._intervals(shifts)
 
+    def curve(self, genuine: np.ndarray, impostors: np.ndarray) -> np.ndarray:
+        """Return the intervals of how far the area under a ROC curve and the equal error rate move.
+
+        A draw's are less those of all queries, both from the same histograms, so that what the histograms blur does not
+        count.
+
+        Args:
+            genuine: ``(I, T)`` pairs of each identity, in ascending order of identities, by rising score.
+            impostors: ``(I, T)`` likewise.
+
+        Returns:
+            ``(2, 2)``: lower and upper bound of the shift of the area, then of that of the rate, in shares; NaN if they
+            are not defined.
+        """
+        tables = [np.asarray(own[:, ::-1], dtype=np.float64) for own in (impostors, genuine)]  # strictest first
+        at_a_time = max(1, _VALUES // max(tables[0].shape[1], 1))
+        shifts = [
+            _area_and_equal_error(*(weights[start : start + at_a_time] @ own for own in tables))
+            for weights in self._draws()
+            for start in range(0, len(weights), at_a_time)
+        ]
+        own = _area_and_equal_error(*(table.sum(axis=0, keepdims=True) for table in tables))
+        return self._intervals(np.concatenate([*shifts, np.empty((0, 2))]) - own)
+
     def _grid(self, negatives: np.ndarray, wanted: float) -> np.ndarray:
         """Return falling scores, about as many around the wanted number of negatives above as make sense."""
         most = max(32, min(_GRID, _VALUES // max(self._groups, 1)))
@@ -153,3 +177,19 @@ class IdentityBootstrap:
             for column in drawn.T
         ]
         return np.stack(bounds) if len(bounds) else np.empty((0, 2))
+
+
+def _area_and_equal_error(impostors: np.ndarray, genuine: np.ndarray) -> np.ndarray:
+    """Return the area under the curve and the equal error rate, ``(B, 2)``, of pairs ``(B, T)``, strictest first."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        false, true = (
+            np.pad(np.cumsum(own, axis=1) / own.sum(axis=1, keepdims=True), ((0, 0), (1, 0)))
+            for own in (impostors, genuine)
+        )
+        area = (np.diff(false) * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1)
+        gap = false + true - 1  # rises from -1 to 1
+        after = np.maximum(np.argmax(gap >= 0, axis=1), 1)
+        rows = np.arange(len(gap))
+        share = -gap[rows, after - 1] / (gap[rows, after] - gap[rows, after - 1])
+        equal = false[rows, after - 1] + share * (false[rows, after] - false[rows, after - 1])
+    return np.stack([area, equal], axis=1)

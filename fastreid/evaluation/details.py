@@ -12,6 +12,7 @@ from .bootstrap import IdentityBootstrap
 from .open_set import identification_curve, probes
 from .pair_scores import PairTable
 from .roc import RocCurve, area_under_curve, equal_error_rate, operating_point, roc_of_table
+from .score_sketch import ScoreSketch
 
 __all__ = [
     "FARS",
@@ -52,16 +53,28 @@ def rate_intervals(numbers: dict[str, np.ndarray], bootstrap: IdentityBootstrap)
     return {name: _pair(bounds) for name, bounds in zip(numbers, found, strict=True)}
 
 
-def verification_details(table: PairTable, bootstrap: IdentityBootstrap | None) -> dict[str, Any]:
+def verification_details(
+    table: PairTable, bootstrap: IdentityBootstrap | None, sketch: ScoreSketch | None = None
+) -> dict[str, Any]:
     """Describe how well one threshold for all pairs tells genuine pairs from impostors.
+
+    Args:
+        table: of the pairs.
+        bootstrap: for intervals.
+        sketch: of the same pairs, for the intervals of AUC and EER.
 
     Returns:
         ``genuine_pairs``, ``impostor_pairs``; ``operating_points`` by the names of the headline numbers, each with
-        ``fpr``, ``tpr`` (percent), ``threshold`` and their intervals; ``auc`` in [0, 1], ``eer`` (percent),
-        ``eer_threshold``; ``curve`` (``fpr``, ``tpr`` in [0, 1]); ``histogram`` (``edges`` of bars, pairs in each).
+        ``fpr``, ``tpr`` (percent), ``threshold`` and their intervals; ``auc`` in [0, 1], ``eer`` (percent), their
+        intervals, ``eer_threshold``; ``curve`` (``fpr``, ``tpr`` in [0, 1]); ``histogram`` (``edges`` of bars, pairs in
+        each).
     """
     curve = roc_of_table(table)
-    equal = equal_error_rate(curve)
+    area, equal = area_under_curve(curve), equal_error_rate(curve)
+    bounds = np.full((2, 2), np.nan)
+    if area is not None and equal is not None and bootstrap is not None and sketch is not None:
+        shifts = bootstrap.curve(sketch.genuine, sketch.impostors)
+        bounds = np.clip(shifts + np.array([[area], [equal[0]]]), 0, 1)
     return {
         "genuine_pairs": curve.genuine,
         "impostor_pairs": curve.impostors,
@@ -69,8 +82,10 @@ def verification_details(table: PairTable, bootstrap: IdentityBootstrap | None) 
             f"TPR@FPR={rate:.0e}": _point("fpr", "tpr", rate, *_verification_point(table, bootstrap, rate))
             for rate in FPRS
         },
-        "auc": area_under_curve(curve),
+        "auc": area,
+        "auc_interval": _pair(bounds[0]),
         "eer": None if equal is None else 100 * equal[0],
+        "eer_interval": _pair(100 * bounds[1]),
         "eer_threshold": None if equal is None else equal[1],
         "curve": _curve(curve, "fpr", "tpr"),
         "histogram": _histogram(table),

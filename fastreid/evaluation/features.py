@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,19 +59,25 @@ class FeatureSet:
             )
         return self[:num_query], self[num_query:]
 
-    def require_finite(self, most_named: int = 5) -> None:
+    def require_finite(self, most_named: int = 5, paths: Sequence[str] = ()) -> None:
         """Check that no feature is NaN or infinite.
 
+        Args:
+            most_named: so many of the bad images, at most, are named.
+            paths: of the N images, ``""`` where it is not known; may be left out.
+
         Raises:
-            ValueError: with the number of bad images and the position of the first ``most_named`` of them.
+            ValueError: with the number of bad images, and the positions and paths of the first of them.
         """
         suspects = (~self.features.sum(dim=1).isfinite()).nonzero().flatten()  # a sum costs no copy; it may overflow
         bad = [place for place in suspects.tolist() if not self.features[place].isfinite().all()]
         if bad:
             more = ", ..." if len(bad) > most_named else ""
+            named = [paths[place] for place in bad[:most_named] if len(paths) == len(self) and paths[place]]
             raise ValueError(
                 f"{len(bad)} of {len(self)} images have features that are NaN or infinite, at positions "
-                f"{', '.join(map(str, bad[:most_named]))}{more} of the test set (queries come first, from 0); "
+                f"{', '.join(map(str, bad[:most_named]))}{more} of the test set (queries come first, from 0)"
+                f"{': ' if named else ''}{', '.join(named)}; "
                 "check MODEL.WEIGHTS, and whether the model overflows in half precision"
             )
 

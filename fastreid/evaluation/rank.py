@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .cuhk03 import SingleShot
 from .rates import average_precision, cmc, inverse_negative_penalty, warn_unmatched
 
 __all__ = [
@@ -267,30 +268,23 @@ def eval_cuhk03(
     """Evaluate by the single-gallery-shot protocol of CUHK03; see :func:`evaluate_rank`.
 
     The CMC curve is that of galleries with one random image of each identity, averaged over ``repeats`` (at least 1)
-    draws for each query; the same ``seed`` gives the same draws. Average precision and inverse negative penalty are
-    those of the whole gallery.
+    draws for each query, see :class:`~.cuhk03.SingleShot`; the same ``seed`` (>= 0) gives the same draws. Average
+    precision and inverse negative penalty are those of the whole gallery.
 
     Source: Li et al., "DeepReID: Deep Filter Pairing Neural Network for Person Re-Identification", CVPR 2014.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}")
     distances = _check_inputs(distmat, q_pids, g_pids, q_camids, g_camids)
-    g_pids = np.asarray(g_pids)
-    index = IdentityIndex(g_pids, g_camids)
-    ranks = rank_rows((-row for row in distances), q_pids, q_camids, index)
+    single_shot = SingleShot(np.asarray(g_pids), draws=repeats, seed=seed)
+    ranks = rank_rows(
+        (-row for row in distances),
+        q_pids,
+        q_camids,
+        IdentityIndex(g_pids, g_camids),
+        on_row=lambda number, genuine, slack, row, own: single_shot.add(number, genuine, genuine - slack, row, own),
+    )
     warn_unmatched(ranks)
-    generator = np.random.default_rng(seed)
-    single_shot = []
-    for row, pid, camid in zip(distances, np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist(), strict=True):
-        matches, junk = index.lookup(pid, camid)
-        if matches.size == 0:
-            continue
-        valid = np.setdiff1d(np.arange(g_pids.size), junk)
-        for _ in range(repeats):
-            shuffled = generator.permutation(valid)
-            chosen = shuffled[np.unique(g_pids[shuffled], return_index=True)[1]]  # one of each identity
-            single_shot.append(match_ranks(-row[chosen], g_pids[chosen] == pid, np.zeros(chosen.size, dtype=bool)))
-    return (cmc(single_shot, max_rank), *_rates(ranks))
+    drawn = [rank[None] for own in single_shot.ranks.values() for rank in own]
+    return (cmc(drawn, max_rank), *_rates(ranks))
 
 
 def _rates(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

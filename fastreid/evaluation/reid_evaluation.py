@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor
 from ..config import CfgNode, configurable
 from ..utils import comm
 from .bootstrap import IdentityBootstrap
+from .breakdown import MatchCameras, breakdown_details, worst_of_each
 from .build import EVALUATOR_REGISTRY
+from .consumers import Consumers, gather_rows
+from .cuhk03 import SingleShot, single_shot_rates
 from .details import open_set_details, query_details, rate_intervals, threshold_details, verification_details
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet
@@ -25,12 +28,25 @@ from .rank import IdentityIndex
 from .rank_blocks import Adjust, sample_scores
 from .rank_shares import gather_pairs, rank_matches_together
 from .rates import rates_by_query, summarize, warn_unmatched
+from .score_sketch import ScoreSketch
 from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY
 
 __all__ = ["ReidEvaluator"]
 
 logger = logging.getLogger(__name__)
+
+
+class _Ranked(NamedTuple):
+    """What ranking Q queries gives; the same on every rank."""
+
+    ranks: list[np.ndarray]  # of each query's true matches
+    camids: np.ndarray  # (Q,) of the queries, as the protocol has them
+    drawn: list[np.ndarray] | None  # ranks in drawn galleries
+    cameras: list[np.ndarray] | None  # of each query's true matches, best rank first
+    table: PairTable | None
+    sketch: ScoreSketch | None
+    absent: np.ndarray  # identities held out
 
 
 @EVALUATOR_REGISTRY.register()
@@ -50,6 +66,7 @@ class ReidEvaluator(DatasetEvaluator):
         resamples: ``TEST.BOOTSTRAP.RESAMPLES``, at least 0; 0: no confidence intervals.
         postprocess: what is done to the features before they are ranked; ``None``: nothing. From a config: those of
             ``TEST.POSTPROCESS`` that are on.
+        draws: ``TEST.CUHK03.DRAWS``, at least 1, and ``TEST.CUHK03.SEED``, for protocols with drawn galleries.
 
     Attributes:
         details: after :meth:`evaluate`, on rank 0, what JSON can carry beside the results: see docs/evaluation.md.
@@ -59,6 +76,8 @@ class ReidEvaluator(DatasetEvaluator):
         KeyError: if there is no such metric, protocol or test-time option.
         ValueError: if a number is out of its range, or a test-time option is wrong.
     """
+
+    _camids_are_cameras = True  # else they tell the images of an identity apart
 
     @configurable
     def __init__(
@@ -73,6 +92,7 @@ class ReidEvaluator(DatasetEvaluator):
         threshold: tuple[str, float] = ("fpr", 1e-3),
         resamples: int = 1000,
         postprocess: Postprocess | None = None,
+        draws: tuple[int, int] = (10, 0),
     ) -> None:
         if num_query < 0:
             raise ValueError(f"num_query must be >= 0, got {num_query}")
@@ -87,7 +107,14 @@ class ReidEvaluator(DatasetEvaluator):
         if roc:
             SCORE_REGISTRY.get(metric)
         METRIC_REGISTRY.get(metric)  # an unknown name is an error before the model has run over the test set
-        PROTOCOL_REGISTRY.get(protocol)
+        needed = getattr(PROTOCOL_REGISTRY.get(protocol), "evaluator", None)
+        if needed:
+            raise ValueError(f"TEST.PROTOCOL {protocol} has no queries of its own: set TEST.EVALUATOR {needed}")
+        single_shot = getattr(PROTOCOL_REGISTRY.get(protocol), "single_shot", False)
+        self._draws = draws if single_shot else None
+        if single_shot:
+            SCORE_REGISTRY.get(metric)
+            SingleShot(np.empty(0), draws=draws[0], seed=draws[1])  # draws out of range are an error now, too
         self._num_query = num_query
         self._metric = metric
         self._protocol = protocol
@@ -104,7 +131,7 @@ class ReidEvaluator(DatasetEvaluator):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``POSTPROCESS``, ``ROC``, and its companions."""
+        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``CUHK03``, ``POSTPROCESS``, ``ROC``, and its companions."""
         return {
             "num_query": num_query,
             "metric": cfg.TEST.METRIC,
@@ -115,6 +142,7 @@ class ReidEvaluator(DatasetEvaluator):
             "threshold": (cfg.TEST.THRESHOLD.KIND, cfg.TEST.THRESHOLD.VALUE),
             "resamples": cfg.TEST.BOOTSTRAP.RESAMPLES,
             "postprocess": build_postprocess(cfg),
+            "draws": (cfg.TEST.CUHK03.DRAWS, cfg.TEST.CUHK03.SEED),
         }
 
     def reset(self) -> None:
@@ -153,7 +181,7 @@ class ReidEvaluator(DatasetEvaluator):
         """
         everything = self._features.gather()
         query, gallery = everything.split(self._num_query)
-        everything.require_finite()
+        everything.require_finite(paths=self._all_paths())
         self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL)", self._protocol)
         return self.evaluate_split(query, gallery)
@@ -170,6 +198,9 @@ class ReidEvaluator(DatasetEvaluator):
         """
         places = torch.arange(len(query))
         results, self.details, self.queries = self._rates(query, gallery, places, self._all_paths())
+        worst = worst_of_each(self.details.get("breakdown", {}))
+        if worst:
+            logger.info("Worst of each: %s", worst)
         return results
 
     def _all_paths(self) -> list[str]:
@@ -190,20 +221,14 @@ class ReidEvaluator(DatasetEvaluator):
         Returns:
             All empty on ranks other than 0.
         """
-        judged_query, judged_gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
-        retrieval = self._postprocess(Retrieval(query, gallery, self._metric))  # by the cameras of the test set
-        query = replace(judged_query, features=retrieval.query.features)
-        gallery = replace(judged_gallery, features=retrieval.gallery.features)
-        q_pids = query.pids.cpu().numpy()
-        absent, pairs, keep = q_pids[:0], None, 0
-        if self._roc:
-            absent, pairs, keep = self._prepare_pairs(query, gallery, retrieval.adjust)
-        ranks = rank_matches_together(query, gallery, metric=self._metric, adjust=retrieval.adjust, consumer=pairs)
-        table = None if pairs is None else gather_pairs(pairs.table(), keep)
+        found = self._rank(query, gallery)
         if not comm.is_main_process():
             return {}, {}, {}
+        q_pids, ranks, table = query.pids.cpu().numpy(), found.ranks, found.table
         warn_unmatched(ranks)
         results, numbers = summarize(ranks), rates_by_query(ranks)
+        if found.drawn is not None:
+            results, numbers = single_shot_rates(numbers, found.drawn)
         own_paths = [paths[place] if place < len(paths) else "" for place in places.tolist()]
         has_match = ~np.isnan(numbers["mAP"])
         bootstrap = IdentityBootstrap(q_pids, resamples=self._resamples) if self._resamples else None
@@ -212,16 +237,18 @@ class ReidEvaluator(DatasetEvaluator):
             details["postprocess"] = {name: dict(figures) for name, figures in self._postprocess.report.items()}
         if bootstrap is not None:
             details["intervals"] = rate_intervals(numbers, bootstrap)
+        q_cameras = None if found.cameras is None else query.camids.cpu().numpy()
+        details["breakdown"] = breakdown_details(numbers, q_pids, q_cameras, ranks, found.cameras)
         queries = {
             "place": places.numpy(),
             "img_path": np.array(own_paths, dtype=np.str_),
             "pid": q_pids,
-            "camid": query.camids.cpu().numpy(),
+            "camid": found.camids,
             **numbers,
         }
         if table is not None:
-            is_absent = ~has_match | np.isin(q_pids, absent)
-            more = self._pair_details(table, is_absent, absent.size, bootstrap)
+            is_absent = ~has_match | np.isin(q_pids, found.absent)
+            more = self._pair_details(found, is_absent, bootstrap)
             results.update(
                 {name: point["tpr"] or 0.0 for name, point in more["verification"]["operating_points"].items()}
             )
@@ -229,10 +256,48 @@ class ReidEvaluator(DatasetEvaluator):
             queries |= {"best_match": table.best_match, "best_other": table.best_other, "is_absent": is_absent}
         return results, details, queries
 
+    def _rank(self, query: FeatureSet, gallery: FeatureSet) -> _Ranked:
+        """Apply the protocol and the test-time options, rank, and note what else there is to see on the way."""
+        judged_query, judged_gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
+        retrieval = self._postprocess(Retrieval(query, gallery, self._metric))  # by the cameras of the test set
+        cameras = self._match_cameras(query, gallery, judged_query, judged_gallery)
+        query = replace(judged_query, features=retrieval.query.features)
+        gallery = replace(judged_gallery, features=retrieval.gallery.features)
+        q_pids, g_pids = query.pids.cpu().numpy(), gallery.pids.cpu().numpy()
+        absent, pairs, sketch, keep = q_pids[:0], None, None, 0
+        if self._roc:
+            absent, pairs, scale, keep = self._prepare_pairs(query, gallery, retrieval.adjust)
+            sketch = ScoreSketch(q_pids, scale=scale, num_gallery=len(gallery)) if self._resamples else None
+        shots = None if self._draws is None else SingleShot(g_pids, draws=self._draws[0], seed=self._draws[1])
+        consumer = Consumers.of(cameras, shots, sketch, pairs)
+        ranks = rank_matches_together(query, gallery, metric=self._metric, adjust=retrieval.adjust, consumer=consumer)
+        if sketch is not None:
+            sketch.gather()
+        return _Ranked(
+            ranks,
+            query.camids.cpu().numpy(),
+            None if shots is None else gather_rows(shots.ranks, len(query)),
+            None if cameras is None else gather_rows(cameras.cameras, len(query)),
+            None if pairs is None else gather_pairs(pairs.table(), keep),
+            sketch,
+            absent,
+        )
+
+    def _match_cameras(
+        self, query: FeatureSet, gallery: FeatureSet, judged_query: FeatureSet, judged_gallery: FeatureSet
+    ) -> MatchCameras | None:
+        """Return what notes the cameras of true matches; ``None``: some are not known, or the metric has no scores."""
+        known = bool((query.camids >= 0).all() and (gallery.camids >= 0).all())
+        if not known or not self._camids_are_cameras or self._metric not in SCORE_REGISTRY:
+            return None
+        index = IdentityIndex(judged_gallery.pids.cpu().numpy(), judged_gallery.camids.cpu().numpy())
+        labels = (judged_query.pids.cpu().numpy(), judged_query.camids.cpu().numpy())
+        return MatchCameras(*labels, index, gallery.camids.cpu().numpy())
+
     def _prepare_pairs(
         self, query: FeatureSet, gallery: FeatureSet, adjust: Adjust | None
-    ) -> tuple[np.ndarray, PairScores, int]:
-        """Return the identities held out of the gallery, what takes in the scores of pairs, and how many it keeps."""
+    ) -> tuple[np.ndarray, PairScores, ScoreScale, int]:
+        """Return the identities held out of the gallery, what takes in the scores, their scale, how many it keeps."""
         q_pids, g_pids = query.pids.cpu().numpy(), gallery.pids.cpu().numpy()
         index = IdentityIndex(g_pids, gallery.camids.cpu().numpy())
         own = [index.lookup(pid, camid) for pid, camid in zip(q_pids.tolist(), query.camids.tolist(), strict=True)]
@@ -242,21 +307,23 @@ class ReidEvaluator(DatasetEvaluator):
         scores = sample_scores(query, gallery, metric=self._metric, adjust=adjust)
         kind, value = self._threshold
         keep = scores_to_keep(impostors, max(1e-2, value if kind == "fpr" else 0.0))
+        scale = comm.all_gather(ScoreScale.of_sample(scores))[0]
         pairs = PairScores(
             len(query),
-            scale=comm.all_gather(ScoreScale.of_sample(scores))[0],
+            scale=scale,
             keep=keep,
             held_out=np.flatnonzero(np.isin(g_pids, absent)),
             dtype=scores.dtype.type,
         )
-        return absent, pairs, keep
+        return absent, pairs, scale, keep
 
     def _pair_details(
-        self, table: PairTable, is_absent: np.ndarray, held_out: int, bootstrap: IdentityBootstrap | None
+        self, found: _Ranked, is_absent: np.ndarray, bootstrap: IdentityBootstrap | None
     ) -> dict[str, Any]:
+        table = found.table
         point = threshold_details(*self._threshold, table, is_absent, bootstrap)
         return {
-            "verification": verification_details(table, bootstrap),
-            "open_set": open_set_details(table, is_absent, held_out, bootstrap),
+            "verification": verification_details(table, bootstrap, found.sketch),
+            "open_set": open_set_details(table, is_absent, found.absent.size, bootstrap),
             "threshold": {**point, "metric": self._metric, "postprocess": list(self._postprocess.report)},
         }

@@ -8,7 +8,7 @@ from ..utils.registry import Registry
 
 __all__ = ["SCORE_REGISTRY", "cosine", "euclidean"]
 
-SCORE_REGISTRY = Registry("TEST.METRIC with TEST.ROC.ENABLED")
+SCORE_REGISTRY = Registry("TEST.METRIC with TEST.ROC.ENABLED or TEST.PROTOCOL cuhk03")
 """Scores, each with the name of a metric in ``METRIC_REGISTRY``.
 
 A score is a function ``(similarity (N,), squared_length) -> scores (N,)`` of numpy arrays: the similarities of one

@@ -249,5 +249,5 @@ def test_single_gallery_shot_can_be_repeated():
     first, again, other = (eval_cuhk03(*problem, 5, seed=seed)[0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
         eval_cuhk03(*problem, 5, repeats=0)
