@@ -20,7 +20,7 @@ from .common import CommDataset
 from .datasets.build import build_dataset, dataset_labels, dataset_root
 from .image_cache import build_image_cache
 from .loader import NamingLoader
-from .protocol import check_protocol
+from .protocol import embedded_images
 from .samplers import InferenceSampler, TrainingSampler, build_mixed_sampler, build_train_sampler
 from .samplers.build import per_process_batch_size
 from .staged_loader import StagedLoader
@@ -163,7 +163,7 @@ def build_reid_test_loader(
     Args:
         test_set: the items, queries first.
         test_batch_size: images in the batches of all processes together; each takes an equal part, at least 1.
-        num_query: number of queries.
+        num_query: number of queries; by ``TEST.PROTOCOL leave_one_out`` 0, and the images are in the set once.
         num_workers: processes that read images; 0 reads in this one.
         pin_memory: as in training.
 
@@ -221,15 +221,10 @@ def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[
     data = build_dataset(name, label=label, root=cfg.DATASETS.ROOT, **options)
     if comm.is_main_process() and hasattr(data, "show_test"):
         data.show_test()
-    if not data.query:
-        raise ValueError(
-            f"{name} has no query images (of split test, an identity needs two images), so it cannot be tested on; add "
-            "some, or take it out of DATASETS.TESTS"
-        )
-    check_protocol(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
+    items, num_query = embedded_images(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
     if ":" in name and name in cfg.DATASETS.NAMES:
         _warn_of_training_images(name, data)
-    return [*data.query, *data.gallery], len(data.query)
+    return items, num_query
 
 
 def _warn_of_training_images(name: str, data: Any) -> None:

@@ -7,6 +7,7 @@ from .clas_evaluator import ClasEvaluator, accuracy
 from .compare import compare_queries
 from .evaluator import DatasetEvaluator, inference_context, inference_on_dataset
 from .features import FeatureSet
+from .loo_retrieval import leave_one_out_retrieval
 from .postprocess import POSTPROCESS_REGISTRY
 from .protocol import PROTOCOL_REGISTRY
 from .query_expansion import aqe, dba
@@ -16,6 +17,7 @@ from .rank_blocks import rank_matches
 from .rates import average_precision, cmc, inverse_negative_penalty, summarize
 from .reid_evaluation import ReidEvaluator
 from .rerank import re_ranking
+from .retrieval_evaluator import RetrievalEvaluator
 from .roc import evaluate_roc
 from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY
@@ -32,6 +34,7 @@ __all__ = [
     "FeatureSet",
     "RandomGalleryEvaluator",
     "ReidEvaluator",
+    "RetrievalEvaluator",
     "accuracy",
     "aqe",
     "average_precision",
@@ -45,6 +48,7 @@ __all__ = [
     "inference_context",
     "inference_on_dataset",
     "inverse_negative_penalty",
+    "leave_one_out_retrieval",
     "match_ranks",
     "print_csv_format",
     "rank_matches",
