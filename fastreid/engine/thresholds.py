@@ -41,10 +41,12 @@ def read_threshold(path: str, label: str | None = None, point: str | None = None
         points = {
             name: (kind, own)
             for part, kind in (("verification", "fpr"), ("open_set", "far"))
-            for name, own in details[part]["operating_points"].items()
+            for name, own in details.get(part, {}).get("operating_points", {}).items()
         }
         if point not in points:
-            raise ValueError(f"{path} has no operating point {point!r}, only {', '.join(points)}")
+            raise ValueError(
+                f"{path} has no operating point {point!r} of {label}, only {', '.join(points) or 'the recommended one'}"
+            )
         kind, own = points[point]
         rest = {key: value for key, value in own.items() if key != kind}
         found = {"kind": kind, "value": own[kind], **rest, "metric": found["metric"]}

@@ -27,7 +27,8 @@ def compare_queries(
 
     Args:
         first: arrays ``(Q,)`` by name: ``place``, ``img_path``, ``pid``, ``Rank-1``, ``mAP`` (in [0, 1]; NaN: no true
-            match). Queries are matched by ``img_path``, or by ``place`` where paths are unknown or not unique.
+            match), perhaps ``split``. Queries of a split are matched by ``img_path``, or by ``place`` where paths are
+            unknown or not unique.
         second: likewise, in any order.
         resamples: draws of identities, >= 1.
         seed: the same seed gives the same intervals.
@@ -83,9 +84,9 @@ def compare_queries(
 
 def _match(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return for each query of ``first`` where it is in ``second``, ``(Q,)``."""
-    paths = [np.asarray(of["img_path"]).tolist() for of in (first, second)]
-    named = all(path for of in paths for path in of) and all(len(set(of)) == len(of) for of in paths)
-    keys = paths if named else [np.asarray(of["place"]).tolist() for of in (first, second)]
+    paths, keys = ([_keys(of, by) for of in (first, second)] for by in ("img_path", "place"))
+    if all(path for of in (first, second) for path in np.asarray(of["img_path"]).tolist()):
+        keys = paths if all(len(set(of)) == len(of) for of in paths) else keys
     where = {key: place for place, key in enumerate(keys[1])}
     strangers = set(keys[0]) ^ set(keys[1])
     if strangers:
@@ -100,3 +101,9 @@ def _match(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) ->
             f"{differing} queries have different identities in the two evaluations; are the sets the same?"
         )
     return order
+
+
+def _keys(queries: Mapping[str, np.ndarray], by: str) -> list[Any]:
+    """Return what tells the queries apart: their own ``by`` and, where a test set has several splits, the split."""
+    own = np.asarray(queries[by]).tolist()
+    return list(zip(np.asarray(queries["split"]).tolist(), own, strict=True)) if "split" in queries else own

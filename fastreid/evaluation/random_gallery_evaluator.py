@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from typing import Any
 
+import numpy as np
 import torch
 
 from ..utils import comm
 from ..utils.random_gallery import draw_gallery
+from .bootstrap import IdentityBootstrap
+from .breakdown import breakdown_details
 from .build import EVALUATOR_REGISTRY
 from .reid_evaluation import ReidEvaluator
 
@@ -21,7 +25,7 @@ _DRAWS = 10
 
 @EVALUATOR_REGISTRY.register()
 class RandomGalleryEvaluator(ReidEvaluator):
-    """The means of CMC, mAP and mINP over ten splits of a test set, as is the custom with VehicleID.
+    """The means of CMC, mAP, mINP and TPR over ten splits of a test set, as is the custom with VehicleID.
 
     In split k, one image of each identity is the gallery, drawn by ``draw_gallery`` with seed k, and all others are
     queries; what the test set itself calls queries does not matter. Images of an identity are told apart by their
@@ -29,7 +33,16 @@ class RandomGalleryEvaluator(ReidEvaluator):
 
     Built as ``RandomGalleryEvaluator(cfg, num_query, output_dir=None)``; arguments and errors are those of
     ``ReidEvaluator``.
+
+    Attributes:
+        details: after :meth:`evaluate`, on rank 0: ``splits``, the details of each; ``queries``, of all of them, an
+            image without a match in several named once; ``intervals`` of the means; ``breakdown`` by identity; with
+            ``roc`` ``threshold``, whose numbers are the means of those of the splits.
+        queries: after :meth:`evaluate`, on rank 0, arrays by name as of ``ReidEvaluator``, those of all splits one
+            after the other, and ``split``, which tells them apart.
     """
+
+    _camids_are_cameras = False
 
     def evaluate(self) -> dict[str, float]:
         """Compute the results of all images of all ranks.
@@ -42,18 +55,68 @@ class RandomGalleryEvaluator(ReidEvaluator):
                 the protocol.
         """
         everything = self._features.gather()
-        everything.require_finite()
+        paths = self._all_paths()
+        everything.require_finite(paths=paths)
         self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL), mean of %d galleries", self._protocol, _DRAWS)
         pids, numbers = everything.pids.tolist(), everything.camids.tolist()
-        paths = self._all_paths()
-        found, splits = [], []
+        found, splits, queries = [], [], []
         for seed in range(_DRAWS):
             drawn = torch.zeros(len(everything), dtype=torch.bool)
             drawn[draw_gallery(pids, numbers, seed)] = True
             places = (~drawn).nonzero().flatten()
-            rates, details, _ = self._rates(everything[~drawn], everything[drawn], places, paths)
+            rates, details, by_query = self._rates(everything[~drawn], everything[drawn], places, paths)
             found.append(rates)
             splits.append(details)
-        self.details = {"splits": splits} if comm.is_main_process() else {}
+            queries.append(by_query)
+        if comm.is_main_process():
+            self._describe(splits, queries)
         return OrderedDict((name, sum(rates[name] for rates in found) / _DRAWS) for name in found[0])
+
+    def _describe(self, splits: list[dict[str, Any]], queries: list[dict[str, np.ndarray]]) -> None:
+        """Set ``details`` and ``queries``."""
+        pooled = {name: np.concatenate([own[name] for own in queries]) for name in queries[0]}
+        split = np.repeat(np.arange(len(queries)), [len(own["pid"]) for own in queries])
+        self.queries = {"split": split, **pooled}
+        unmatched = {own["place"]: own for of in splits for own in of["queries"]["unmatched"]}
+        self.details = {
+            "splits": splits,
+            "queries": {
+                "count": len(split),
+                "without_match": sum(of["queries"]["without_match"] for of in splits),
+                "unmatched": [own for _, own in sorted(unmatched.items())],
+            },
+            "breakdown": breakdown_details(pooled, pooled["pid"]),
+        }
+        if "intervals" in splits[0]:
+            self.details["intervals"] = self._intervals(list(splits[0]["intervals"]), queries)
+        if "threshold" in splits[0]:
+            self.details["threshold"] = _mean_of([of["threshold"] for of in splits])
+
+    def _intervals(self, names: list[str], queries: list[dict[str, np.ndarray]]) -> dict[str, list[float] | None]:
+        """Return the intervals of the means over all splits.
+
+        Every identity with at least two images has queries in every split, so the splits have the same identities, and
+        the same draws of them.
+        """
+        drawn = [
+            IdentityBootstrap(own["pid"], resamples=self._resamples).draw_means(
+                np.stack([own[name] for name in names], axis=1)
+            )
+            for own in queries
+        ]
+        means = 100 * np.mean(drawn, axis=0)  # (resamples, K)
+        means = means[np.isfinite(means).all(axis=1)]
+        if not len(means):
+            return dict.fromkeys(names)
+        return dict(zip(names, np.quantile(means, (0.025, 0.975), axis=0).T.tolist(), strict=True))
+
+
+def _mean_of(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the means of the numbers and intervals of several dicts; ``None`` where one of them has none."""
+    means = dict(found[0])
+    for name in means:
+        values = [own[name] for own in found]
+        if name.endswith("_interval") or name in ("threshold", "tpr", "dir"):
+            means[name] = None if None in values else np.mean(values, axis=0).tolist()
+    return means

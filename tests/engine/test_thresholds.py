@@ -71,7 +71,7 @@ def test_another_operating_point(tmp_path):
         "threshold_interval": None,
         "metric": "cosine",
     }
-    with pytest.raises(ValueError, match=r"no operating point 'TPR', only TPR@FPR=1e-04, DIR@FAR=1e-02"):
+    with pytest.raises(ValueError, match=r"no operating point 'TPR' of Market1501, only TPR@FPR=1e-04, DIR@FAR=1e-02"):
         read_threshold(path, point="TPR")
     with pytest.raises(ValueError, match="too few pairs or probes for the threshold DIR@FAR=1e-02"):
         read_threshold(path, point="DIR@FAR=1e-02")

@@ -17,6 +17,7 @@ from fastreid.evaluation import (
     FeatureSet,
     RandomGalleryEvaluator,
     ReidEvaluator,
+    RetrievalEvaluator,
     inference_on_dataset,
     rank_matches,
 )
@@ -66,6 +67,23 @@ def filled(evaluator, share, *, spoil=None):
         part = slice(i, i + 1)
         evaluator.process({"targets": data.pids[part], "camids": data.camids[part]}, data.features[part])
     return evaluator
+
+
+def everything_of(evaluator):
+    results = dict(evaluator.evaluate())
+    queries = {
+        name: np.where(own == own, own, -1.0) if own.dtype.kind == "f" else own
+        for name, own in evaluator.queries.items()
+    }
+    return results, evaluator.details, {name: own.tolist() for name, own in queries.items()}
+
+
+# what is compared whole: results, details and numbers of each query
+WHOLE = {
+    "single shot": lambda: ReidEvaluator(num_query=11, protocol="cuhk03", roc=True),
+    "leave one out": RetrievalEvaluator,
+    "random galleries": lambda: RandomGalleryEvaluator(num_query=11, roc=True),
+}
 
 
 class Items:
@@ -132,6 +150,9 @@ def work(rank):
         dict(evaluator.details),
         {k: v.tolist() for k, v in evaluator.queries.items()},
     )
+    for name, make in WHOLE.items():
+        evaluator = filled(make(), share)
+        found[name] = everything_of(evaluator)
     found["inference"] = infer(ReidEvaluator(num_query=11))
     rows = torch.arange(5.0 * rank).reshape(-1, 5) + 100 * rank  # 0, 1 and 2 rows
     for chunk in (1, 20, 1 << 20):
@@ -192,6 +213,13 @@ def test_verification_is_that_of_one_process_exactly(found):
     expected = dict(evaluator.evaluate()), evaluator.details, {k: v.tolist() for k, v in evaluator.queries.items()}
     assert expected[1]["verification"]["impostor_pairs"] > 0
     assert [rank["roc"] for rank in found] == [expected, ({}, {}, {}), ({}, {}, {})]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_everything_is_that_of_one_process_exactly(found, name):
+    expected = everything_of(filled(WHOLE[name](), range(36)))
+    assert expected[0] and expected[1] and expected[2]
+    assert [rank[name] for rank in found] == [expected, ({}, {}, {}), ({}, {}, {})]
 
 
 def test_neighbours_are_those_of_one_process_exactly(found):
