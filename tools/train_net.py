@@ -14,6 +14,8 @@ import sys
 
 from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch, load_config
+from fastreid.evaluation import verify_results
+from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
 
 logger = logging.getLogger("fastreid.train_net")
@@ -38,7 +40,10 @@ def main(args: argparse.Namespace) -> dict[str, object]:
             logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was never trained")
         checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
         checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
-        return DefaultTrainer.test(cfg, model)
+        results = DefaultTrainer.test(cfg, model)
+        if comm.is_main_process():
+            verify_results(cfg, results)
+        return results
     trainer = DefaultTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()

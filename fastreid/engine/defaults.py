@@ -384,6 +384,9 @@ class DefaultTrainer(TrainerBase):
                 results[label], details[label] = found, dict(getattr(evaluator, "details", {}))
                 if cfg.OUTPUT_DIR and getattr(evaluator, "queries", None):
                     write_queries(cfg.OUTPUT_DIR, label, evaluator.queries)
+        if len(results) > 1:
+            logger.info("Evaluation results for all test sets in csv format:")
+            print_csv_format(results)
         if comm.is_main_process() and cfg.OUTPUT_DIR and results:
             write_results(cfg.OUTPUT_DIR, results, details)
         return EvaluationResults(next(iter(results.values())) if len(results) == 1 else results, details)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fastreid.data import CommDataset, build_reid_test_loader
-from fastreid.data.datasets import Market1501
+from fastreid.data.datasets import DATASET_REGISTRY, ImageDataset, Market1501
 from fastreid.data.transforms import build_transforms
-from fastreid.engine import DefaultPredictor, DefaultTrainer, HookBase, defaults
+from fastreid.engine import DefaultPredictor, DefaultTrainer, HookBase, default_argument_parser, defaults
 from fastreid.evaluation import EVALUATOR_REGISTRY, ClasEvaluator, DatasetEvaluator
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.env import seed_all_rng
 
-from .tiny import HEIGHT, WIDTH, tiny_cfg
+from .tiny import HEIGHT, WIDTH, tiny_cfg, write_market
 
 
 class Stop(Exception):
@@ -256,6 +259,90 @@ def test_several_test_sets_are_named_in_results_and_metric(market, tmp_path):
     options = ("DATASETS.TESTS", ("Market1501", "DukeMTMC"), "SOLVER.MAX_EPOCH", 1)
     trainer = DefaultTrainer(tiny_cfg(market, tmp_path, *options))
     assert trainer.metric_name == "Market1501/metric"
+
+
+def write_msmt17(root, identities=4):
+    """Write a tiny data set in the layout of MSMT17, of the size of the images of write_market."""
+    rng = np.random.default_rng(1)
+    lists = {"train": [], "val": [], "query": [], "gallery": []}
+    for split, folder in (("train", "train"), ("val", "train"), ("query", "test"), ("gallery", "test")):
+        for pid in range(identities):
+            name = f"{pid:04d}/{pid:04d}_000_{1 + pid % 2 + (split in ('val', 'gallery')):02d}_{split}.jpg"
+            path = root / "MSMT17_V1" / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)).save(path)
+            lists[split].append(f"{name} {pid}")
+    for split, lines in lists.items():
+        (root / "MSMT17_V1" / f"list_{split}.txt").write_text("\n".join(lines * (2 if split == "train" else 1)))
+    return root
+
+
+def test_several_sets_are_trained_on_and_several_tested(tmp_path, caplog, monkeypatch):
+    """One table, one results file, the old keys in their order, and TEST.EXPECTED_RESULTS of each set."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    caplog.set_level("INFO")
+    root = write_msmt17(write_market(tmp_path / "sets", contrast=0.2))
+    duke = write_market(tmp_path / "other", identities=5, contrast=0.1)
+    (duke / "Market-1501-v15.09.15").rename(root / "DukeMTMC-reID")
+    names = ["Market1501", "DukeMTMC"]
+    options = ("DATASETS.NAMES", ("Market1501", "MSMT17"), "DATASETS.TESTS", tuple(names), "SOLVER.MAX_EPOCH", 1)
+    options += ("TEST.ROC.ENABLED", True, "DATALOADER.SAMPLER_TRAIN", "TrainingSampler")
+    trainer, results = train(tiny_cfg(root, tmp_path / "out", *options, "MODEL.LOSSES.NAME", ("CrossEntropyLoss",)))
+    assert trainer.data_loader.dataset.num_classes == 6 + 4
+    keys = ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "metric"]
+    keys += ["TPR@FPR=1e-04", "TPR@FPR=1e-03", "TPR@FPR=1e-02"]
+    assert list(results) == names and all(list(own) == keys for own in results.values())
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(stored) == names
+    for name in names:
+        details = stored[name].pop("details")
+        assert stored[name] == pytest.approx(dict(results[name])) and list(stored[name]) == keys
+        assert {"queries", "intervals", "breakdown", "verification", "open_set", "threshold"} <= set(details)
+        assert details["queries"]["count"] == (12 if name == "Market1501" else 10)
+        assert (tmp_path / "out" / f"queries_{name}.npz").is_file()
+    tables = [text.split("\n")[1:] for text in caplog.messages if text.startswith("Evaluation results in csv format")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[-1]]
+    assert len(tables) == 3 and cells[0] == ["Dataset", *keys]
+    assert cells[2:] == [[name, *(f"{value:.2f}" for value in results[name].values())] for name in names]
+    last = json.loads((tmp_path / "out" / "metrics.json").read_text().splitlines()[-1])
+    assert last["DukeMTMC/mAP"] == pytest.approx(results["DukeMTMC"]["mAP"])
+
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "train_net.py"), run_name="tool")
+    expected = [[name, "mAP", results[name]["mAP"], 0.01] for name in names]
+    for wrong in (False, True):
+        expected[1][2] += 5 * wrong
+        cfg = tiny_cfg(root, tmp_path / "again", *options, "MODEL.WEIGHTS", str(tmp_path / "out" / "model_final.pth"))
+        cfg.TEST.EXPECTED_RESULTS = expected
+        (tmp_path / "again.yml").write_text(cfg.dump())
+        args = default_argument_parser().parse_args(["--eval-only", "--config-file", str(tmp_path / "again.yml")])
+        if wrong:
+            with pytest.raises(SystemExit, match=r"DukeMTMC/mAP is .*, expected") as error:
+                tool["main"](args)
+            assert "Market1501" not in str(error.value)
+        else:
+            assert tool["main"](args)["DukeMTMC"] == pytest.approx(dict(results["DukeMTMC"]))
+            assert "All 2 expected results were reached" in (tmp_path / "again" / "log.txt").read_text()
+
+
+def test_sets_without_a_query_split_are_tested_by_leaving_one_out(market, tmp_path, monkeypatch):
+    crops = market / "Market-1501-v15.09.15" / "bounding_box_test"
+    images = [(str(path), int(path.name[:4])) for path in sorted(crops.iterdir())]
+    both = "".join(f"{path},{pid},{split}\n" for path, pid in images for split in ("query", "gallery"))
+    (tmp_path / "both.csv").write_text("path,pid,split\n" + both)
+    (tmp_path / "test.csv").write_text("path,pid,split\n" + "".join(f"{path},{pid},test\n" for path, pid in images))
+
+    def no_query(root, **options):
+        return ImageDataset([], [], [(path, pid, -1) for path, pid in images])
+
+    monkeypatch.setitem(DATASET_REGISTRY._objects, "NoQuery", no_query)
+    tests = ("NoQuery", f"csv:{tmp_path}/both.csv", f"csv:{tmp_path}/test.csv")
+    options = ("TEST.EVALUATOR", "RetrievalEvaluator", "TEST.PROTOCOL", "leave_one_out", "SOLVER.MAX_EPOCH", 1)
+    _, results = train(tiny_cfg(market, tmp_path / "out", *options, "DATASETS.TESTS", tests))
+    assert list(results["NoQuery"]) == ["Recall@1", "Recall@2", "Recall@4", "Recall@8", "MAP@R", "metric"]
+    assert results["NoQuery"] == pytest.approx(results["both.csv"])
+    assert results["NoQuery"] == pytest.approx(results["test.csv"])
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [own["details"]["queries"]["count"] for own in stored.values()] == [len(images)] * 3  # each image once
 
 
 def test_sets_of_ones_own_are_tested_beside_others_and_named_by_their_labels(market, tmp_path, caplog):
