@@ -73,7 +73,7 @@ def verification_details(
     area, equal = area_under_curve(curve), equal_error_rate(curve)
     bounds = np.full((2, 2), np.nan)
     if area is not None and equal is not None and bootstrap is not None and sketch is not None:
-        shifts = bootstrap.curve(sketch.genuine, sketch.impostors)
+        shifts = bootstrap.curve(sketch.count(table.genuine, table.genuine_query), sketch.impostors)
         bounds = np.clip(shifts + np.array([[area], [equal[0]]]), 0, 1)
     return {
         "genuine_pairs": curve.genuine,

@@ -10,17 +10,17 @@ from .pair_scores import BINS, ScoreScale
 
 __all__ = ["ScoreSketch"]
 
-_COLUMNS = 4096  # gallery images that are looked at, at most
-_BARS = 512  # of a histogram
-_VALUES = 1 << 23  # numbers of one table, at most, as long as a histogram has 64 bars
+_COLUMNS = 1024  # gallery images that are looked at, at most
+_BARS, _FEWEST_BARS = 512, 64  # of a histogram; powers of two
+_VALUES = 1 << 23  # numbers of one table, at most, as long as a histogram has more than the fewest bars
 
 
 class ScoreSketch:
-    """Count the scores of genuine and impostor pairs by query identity; a consumer of ``rank_matches``.
+    """Count the scores of impostor pairs by query identity; a consumer of ``rank_matches``.
 
-    It is as long as the identities are many, not the pairs. Of a gallery of more than 4,096 images some are looked at
-    for impostors, evenly spread, so that it costs a fixed time for each query: for how much a rate moves with the
-    people that is enough, and the rate itself is computed from all pairs.
+    It is as long as the identities are many, not the pairs. Of a gallery of more than 1,024 images about as many are
+    looked at, evenly spread, so that it costs a fixed time for each query: for how much a rate moves with the people
+    that is enough, and the rate itself is computed from all pairs.
 
     Args:
         q_pids: ``(Q,)`` identities of the queries.
@@ -28,31 +28,39 @@ class ScoreSketch:
         num_gallery: G, number of gallery images.
 
     Attributes:
-        genuine: ``(I, T)`` int64, genuine pairs of each identity, in ascending order of identities, by score; the
+        impostors: ``(I, T)`` int64, impostor pairs of each identity, in ascending order of identities, by score; the
             highest scores are in the last bar.
-        impostors: ``(I, T)`` int64, impostor pairs likewise.
     """
 
     def __init__(self, q_pids: np.ndarray, *, scale: ScoreScale, num_gallery: int) -> None:
         identities, self._group = np.unique(q_pids, return_inverse=True)
         self._scale = scale
-        self._bars = max(64, min(_BARS, _VALUES // max(identities.size, 1)))
+        self._bars = _BARS
+        while self._bars > _FEWEST_BARS and self._bars * identities.size > _VALUES:
+            self._bars //= 2
+        self._shift = (BINS // self._bars).bit_length() - 1  # from a bin to its bar
         self._step = max(1, -(-num_gallery // _COLUMNS))
-        self.genuine, self.impostors = (np.zeros((identities.size, self._bars), dtype=np.int64) for _ in range(2))
+        self.impostors = np.zeros((identities.size, self._bars), dtype=np.int64)
 
     def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
         """Take in one query; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
         seen = others[:: self._step]
-        row = self._group[query]
-        self.genuine[row] += self._counted(genuine)
-        self.impostors[row] += self._counted(seen[seen > -np.inf])
+        bars = self._scale.bins(seen[seen > -np.inf]) >> self._shift
+        self.impostors[self._group[query]] += np.bincount(bars, minlength=self._bars)
 
     def gather(self) -> None:
         """Add up what all ranks have counted; every rank must call it."""
-        self.genuine, self.impostors = (
-            comm.all_gather_tensor(torch.from_numpy(own[None])).sum(dim=0).numpy()
-            for own in (self.genuine, self.impostors)
-        )
+        self.impostors = comm.all_gather_tensor(torch.from_numpy(self.impostors[None])).sum(dim=0).numpy()
 
-    def _counted(self, scores: np.ndarray) -> np.ndarray:
-        return np.bincount(self._scale.bins(scores) * self._bars // BINS, minlength=self._bars)
+    def count(self, scores: np.ndarray, query: np.ndarray) -> np.ndarray:
+        """Count other pairs in the same way.
+
+        Args:
+            scores: ``(P,)`` of the pairs.
+            query: ``(P,)`` int64, the query of each.
+
+        Returns:
+            ``(I, T)`` int64.
+        """
+        bars = self._group[query] * self._bars + (self._scale.bins(scores) >> self._shift)
+        return np.bincount(bars, minlength=self.impostors.size).reshape(self.impostors.shape)

@@ -12,6 +12,7 @@ from fastreid.evaluation import ReidEvaluator, average_precision
 from fastreid.evaluation import breakdown as module
 from fastreid.evaluation.breakdown import breakdown_details, by_camera, by_camera_pair, by_identity, worst_of_each
 from fastreid.evaluation.rates import rates_by_query
+from fastreid.evaluation.similarity import METRIC_REGISTRY
 
 
 def images(seed=0, count=160, ties=False):
@@ -130,6 +131,15 @@ def test_no_cameras_no_tables_of_cameras():
         evaluator.process({"targets": pids, "camids": some}, features)
         evaluator.evaluate()
         assert list(evaluator.details["breakdown"]) == ["identities"]
+
+
+def test_a_metric_without_scores_has_no_tables_of_cameras(monkeypatch):
+    monkeypatch.setitem(METRIC_REGISTRY._objects, "mine", METRIC_REGISTRY.get("cosine"))
+    features, pids, camids = images()
+    evaluator = ReidEvaluator(num_query=40, metric="mine")
+    evaluator.process({"targets": pids, "camids": camids}, features)
+    evaluator.evaluate()
+    assert list(evaluator.details["breakdown"]) == ["identities"]
 
 
 def test_nothing_to_break_down():
