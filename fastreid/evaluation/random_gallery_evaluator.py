@@ -67,6 +67,7 @@ class RandomGalleryEvaluator(ReidEvaluator):
             places = (~drawn).nonzero().flatten()
             rates, details, by_query = self._rates(everything[~drawn], everything[drawn], places, paths)
             found.append(rates)
+            details.pop("breakdown", None)  # there is one of all splits
             splits.append(details)
             queries.append(by_query)
         if comm.is_main_process():

@@ -81,6 +81,7 @@ def test_numbers_of_all_splits(images):
     assert 100 * queries["mAP"].mean() == pytest.approx(results["mAP"])  # the splits have as many queries each
     assert details["queries"] == {"count": 230, "without_match": 0, "unmatched": []}
     assert list(details["breakdown"]) == ["identities"]  # the numbers of images are no cameras
+    assert not any("breakdown" in split for split in details["splits"])
     assert sum(row["queries"] for row in details["breakdown"]["identities"]["worst"]) == 230
     assert list(details["intervals"]) == list(results)
 
