@@ -30,6 +30,8 @@ class MatchCameras:
         cameras: for each query taken in, by its number, ``(M,)`` int64; those of its matches, best rank first.
     """
 
+    any_order = True
+
     def __init__(self, q_pids: np.ndarray, q_camids: np.ndarray, index: IdentityIndex, cameras: np.ndarray) -> None:
         self._pids, self._camids = np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist()
         self._index, self._of_gallery = index, np.asarray(cameras, dtype=np.int64)

@@ -18,10 +18,14 @@ class Consumers:
 
     Args:
         consumers: all but the last must leave the arrays that they get as they are.
+
+    Attributes:
+        any_order: all of them say so of themselves: queries may come in any order, and from several threads.
     """
 
     def __init__(self, consumers: Sequence[ScoreConsumer]) -> None:
         self._consumers = tuple(consumers)
+        self.any_order = all(getattr(consumer, "any_order", False) for consumer in self._consumers)
 
     @classmethod
     def of(cls, *consumers: ScoreConsumer | None) -> ScoreConsumer | None:

@@ -31,6 +31,8 @@ class SingleShot:
         ValueError: if a number is out of its range.
     """
 
+    any_order = True
+
     def __init__(self, g_pids: np.ndarray, *, draws: int = 10, seed: int = 0) -> None:
         if draws < 1:
             raise ValueError(f"draws (TEST.CUHK03.DRAWS) must be at least 1, got {draws}")

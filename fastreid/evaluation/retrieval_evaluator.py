@@ -17,8 +17,9 @@ from .breakdown import breakdown_details, worst_of_each
 from .build import EVALUATOR_REGISTRY
 from .details import query_details, rate_intervals
 from .evaluator import DatasetEvaluator
-from .features import FeatureCollector
+from .features import FeatureCollector, FeatureSet, require_finite
 from .loo_retrieval import leave_one_out_ranks, retrieval_by_query
+from .protocol import leave_one_out
 from .rates import rates_by_query, warn_unmatched
 from .similarity import METRIC_REGISTRY
 
@@ -130,7 +131,25 @@ class RetrievalEvaluator(DatasetEvaluator):
         """
         images = self._features.gather()
         paths = [path for of_rank in comm.all_gather(self._paths) for path in of_rank]
-        images.require_finite(paths=paths)
+        return self.judge(images[:0], images, paths)
+
+    def judge(self, query: FeatureSet, gallery: FeatureSet, paths: Sequence[str] = ()) -> dict[str, float]:
+        """Compute the results of the features of a whole test set, wherever they come from.
+
+        Args:
+            query: Q images; the same on every rank. There may be none.
+            gallery: G images; the same on every rank, none of which is in ``query``.
+            paths: of queries and gallery, as far as they are known.
+
+        Returns:
+            What :meth:`evaluate` returns; ``details`` and ``queries`` are set as well.
+
+        Raises:
+            ValueError: on every rank, if a feature is NaN or infinite (the message says how many and which).
+        """
+        require_finite([query, gallery], paths)
+        _, images = leave_one_out(query, gallery)
+        paths = list(paths) if len(paths) == len(images) else [""] * len(images)
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL): %d images", _PROTOCOL, len(images))
         ranks = leave_one_out_ranks(images.features, images.pids, metric=self._metric)
         if not comm.is_main_process():
@@ -139,7 +158,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         numbers = retrieval_by_query(ranks, self._recall_at)
         numbers["metric"] = numbers[f"Recall@{self._recall_at[0]}"]
         has_match = np.isfinite(numbers["MAP@R"])
-        self._describe(numbers, ranks, has_match, images.pids.numpy(), paths)
+        self._describe(numbers, ranks, has_match, images.pids.cpu().numpy(), paths)
         means = {name: 100 * float(own[has_match].mean()) if has_match.any() else 0.0 for name, own in numbers.items()}
         return OrderedDict(means)
 

@@ -10,8 +10,20 @@ import torch
 from fastreid.config import get_cfg
 from fastreid.evaluation import ReidEvaluator, average_precision
 from fastreid.evaluation import breakdown as module
-from fastreid.evaluation.breakdown import breakdown_details, by_camera, by_camera_pair, by_identity, worst_of_each
+from fastreid.evaluation.breakdown import (
+    MatchCameras,
+    breakdown_details,
+    by_camera,
+    by_camera_pair,
+    by_identity,
+    worst_of_each,
+)
+from fastreid.evaluation.consumers import Consumers
+from fastreid.evaluation.cuhk03 import SingleShot
+from fastreid.evaluation.pair_scores import ScoreScale
+from fastreid.evaluation.rank import IdentityIndex
 from fastreid.evaluation.rates import rates_by_query
+from fastreid.evaluation.score_sketch import ScoreSketch
 from fastreid.evaluation.similarity import METRIC_REGISTRY
 
 
@@ -153,3 +165,11 @@ def test_nothing_to_break_down():
     details = breakdown_details(numbers, np.array([3, 4]), np.array([0, 1]), none, none)
     assert details["identities"] == {"count": 0, "worst": []} and worst_of_each(details) == ""
     assert by_camera_pair([], [], np.empty(0)) == []
+
+
+def test_cameras_may_be_noted_in_any_order():
+    """What notes only its own query needs no order, so that rows can be ranked in threads."""
+    cameras = MatchCameras(np.arange(1), np.zeros(1), IdentityIndex(np.arange(1), np.ones(1)), np.ones(1))
+    assert Consumers.of(cameras, SingleShot(np.arange(3))).any_order
+    assert not Consumers.of(cameras, ScoreSketch(np.arange(3), scale=ScoreScale(0.0, 1.0), num_gallery=3)).any_order
+    assert Consumers.of(None, None) is None

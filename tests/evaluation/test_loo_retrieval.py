@@ -8,7 +8,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from fastreid.config import get_cfg
-from fastreid.evaluation import ReidEvaluator, RetrievalEvaluator, leave_one_out_retrieval
+from fastreid.evaluation import FeatureSet, ReidEvaluator, RetrievalEvaluator, leave_one_out_retrieval
 from fastreid.evaluation.loo_retrieval import leave_one_out_ranks, retrieval_by_query
 
 RECALL = (1, 2, 4, 8, 100)
@@ -124,6 +124,7 @@ def test_the_evaluator(caplog):
     assert low < results["MAP@R"] < high
     assert 100 * np.nanmean(evaluator.queries["MAP@R"]) == pytest.approx(results["MAP@R"])
     assert {"place", "img_path", "pid", "Rank-1", "mAP"} <= set(evaluator.queries)  # what compare_queries reads
+    assert evaluator.judge(*FeatureSet(features, pids, pids).split(20)) == results  # a split does not matter
     evaluator.reset()
     assert evaluator.details == {} and evaluator.queries == {}
 
@@ -131,7 +132,7 @@ def test_the_evaluator(caplog):
 def test_a_feature_that_is_no_number_names_the_image():
     features, pids = images()
     features[9, 2] = torch.nan
-    with pytest.raises(ValueError, match=r"1 of 60 images .* at positions 9 of the test set .*: 9\.jpg; check"):
+    with pytest.raises(ValueError, match=r"1 of 60 images .* at positions 9 \(9\.jpg\) of the test set"):
         filled(RetrievalEvaluator(), features, pids).evaluate()
 
 
