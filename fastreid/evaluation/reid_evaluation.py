@@ -17,8 +17,9 @@ from .build import EVALUATOR_REGISTRY
 from .details import open_set_details, query_details, rate_intervals, threshold_details, verification_details
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet
+from .memory_budget import require_memory
 from .open_set import choose_absent
-from .pair_scores import PairScores, PairTable, ScoreScale, scores_to_keep
+from .pair_scores import PairScores, PairTable, ScoreScale, bytes_to_keep, scores_to_keep
 from .postprocess import Postprocess, Retrieval, build_postprocess
 from .protocol import PROTOCOL_REGISTRY
 from .rank import IdentityIndex
@@ -31,6 +32,8 @@ from .similarity import METRIC_REGISTRY
 __all__ = ["ReidEvaluator"]
 
 logger = logging.getLogger(__name__)
+
+_BESIDE_PAIRS = 100_000_000  # bytes, for blocks of similarities beside the scores that are kept
 
 
 @EVALUATOR_REGISTRY.register()
@@ -50,6 +53,7 @@ class ReidEvaluator(DatasetEvaluator):
         resamples: ``TEST.BOOTSTRAP.RESAMPLES``, at least 0; 0: no confidence intervals.
         postprocess: what is done to the features before they are ranked; ``None``: nothing. From a config: those of
             ``TEST.POSTPROCESS`` that are on.
+        memory_gb: ``TEST.MEMORY_GB``: memory to use beside the features, in units of 1e9 bytes, > 0.
 
     Attributes:
         details: after :meth:`evaluate`, on rank 0, what JSON can carry beside the results: see docs/evaluation.md.
@@ -73,6 +77,7 @@ class ReidEvaluator(DatasetEvaluator):
         threshold: tuple[str, float] = ("fpr", 1e-3),
         resamples: int = 1000,
         postprocess: Postprocess | None = None,
+        memory_gb: float = 1.0,
     ) -> None:
         if num_query < 0:
             raise ValueError(f"num_query must be >= 0, got {num_query}")
@@ -84,6 +89,7 @@ class ReidEvaluator(DatasetEvaluator):
             raise ValueError(f"TEST.OPEN_SET.SHARE must be in [0, 1), got {open_set_share}")
         if resamples < 0:
             raise ValueError(f"TEST.BOOTSTRAP.RESAMPLES must be >= 0, got {resamples}")
+        require_memory(memory_gb, 0, "evaluation")
         if roc:
             SCORE_REGISTRY.get(metric)
         METRIC_REGISTRY.get(metric)  # an unknown name is an error before the model has run over the test set
@@ -96,6 +102,7 @@ class ReidEvaluator(DatasetEvaluator):
         self._open_set_share = open_set_share
         self._threshold = threshold
         self._resamples = resamples
+        self._memory_gb = memory_gb
         self._features = FeatureCollector()
         self._postprocess = Postprocess() if postprocess is None else postprocess
         self._paths: list[str] = []
@@ -104,7 +111,7 @@ class ReidEvaluator(DatasetEvaluator):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``POSTPROCESS``, ``ROC``, and its companions."""
+        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``POSTPROCESS``, ``MEMORY_GB``, ``ROC``, and its companions."""
         return {
             "num_query": num_query,
             "metric": cfg.TEST.METRIC,
@@ -115,6 +122,7 @@ class ReidEvaluator(DatasetEvaluator):
             "threshold": (cfg.TEST.THRESHOLD.KIND, cfg.TEST.THRESHOLD.VALUE),
             "resamples": cfg.TEST.BOOTSTRAP.RESAMPLES,
             "postprocess": build_postprocess(cfg),
+            "memory_gb": cfg.TEST.MEMORY_GB,
         }
 
     def reset(self) -> None:
@@ -196,9 +204,13 @@ class ReidEvaluator(DatasetEvaluator):
         gallery = replace(judged_gallery, features=retrieval.gallery.features)
         q_pids = query.pids.cpu().numpy()
         absent, pairs, keep = q_pids[:0], None, 0
+        memory_gb = self._memory_gb
         if self._roc:
             absent, pairs, keep = self._prepare_pairs(query, gallery, retrieval.adjust)
-        ranks = rank_matches_together(query, gallery, metric=self._metric, adjust=retrieval.adjust, consumer=pairs)
+            memory_gb -= bytes_to_keep(keep) / 1e9
+        ranks = rank_matches_together(
+            query, gallery, metric=self._metric, memory_gb=memory_gb, adjust=retrieval.adjust, consumer=pairs
+        )
         table = None if pairs is None else gather_pairs(pairs.table(), keep)
         if not comm.is_main_process():
             return {}, {}, {}
@@ -242,6 +254,11 @@ class ReidEvaluator(DatasetEvaluator):
         scores = sample_scores(query, gallery, metric=self._metric, adjust=adjust)
         kind, value = self._threshold
         keep = scores_to_keep(impostors, max(1e-2, value if kind == "fpr" else 0.0))
+        require_memory(
+            self._memory_gb,
+            bytes_to_keep(keep) + _BESIDE_PAIRS,
+            f"TEST.ROC of {impostors} pairs of different identities",
+        )
         pairs = PairScores(
             len(query),
             scale=comm.all_gather(ScoreScale.of_sample(scores))[0],
