@@ -299,14 +299,16 @@ def _chosen(
     rows, columns = np.repeat(np.arange(len(sizes)), sizes), np.concatenate([*places, np.empty(0, dtype=np.int64)])
     images, position = np.unique(columns, return_inverse=True)
     similarity = np.empty(len(columns), dtype=offsets.dtype)
+    order = np.argsort(position, kind="stable")
+    position = position[order]
     for start in range(0, len(images), _CHUNK):
         some = torch.from_numpy(
             np.resize(images[start : start + _CHUNK], _CHUNK)
         )  # the last ones again, if there are few
         block = buffer[:, :_CHUNK]
         _fill(block, queries, gallery.features[some], project, origin)
-        here = np.flatnonzero((position >= start) & (position < start + _CHUNK))
-        similarity[here] = block.cpu().numpy()[rows[here], position[here] - start]
+        part = slice(*np.searchsorted(position, (start, start + _CHUNK)))
+        similarity[order[part]] = block.cpu().numpy()[rows[order[part]], position[part] - start]
     similarity += offsets[columns]
     return np.split(similarity, np.cumsum(sizes)[:-1])
 
