@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 
 from ..utils import comm
 
-__all__ = ["FeatureCollector", "FeatureSet"]
+__all__ = ["FeatureCollector", "FeatureSet", "require_finite"]
+
+_ROWS = 4096  # images that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,20 +62,38 @@ class FeatureSet:
         return self[:num_query], self[num_query:]
 
     def require_finite(self, most_named: int = 5) -> None:
-        """Check that no feature is NaN or infinite.
+        """Check that no feature is NaN or infinite; see :func:`require_finite`."""
+        require_finite([self], most_named=most_named)
 
-        Raises:
-            ValueError: with the number of bad images and the position of the first ``most_named`` of them.
-        """
-        suspects = (~self.features.sum(dim=1).isfinite()).nonzero().flatten()  # a sum costs no copy; it may overflow
-        bad = [place for place in suspects.tolist() if not self.features[place].isfinite().all()]
-        if bad:
-            more = ", ..." if len(bad) > most_named else ""
-            raise ValueError(
-                f"{len(bad)} of {len(self)} images have features that are NaN or infinite, at positions "
-                f"{', '.join(map(str, bad[:most_named]))}{more} of the test set (queries come first, from 0); "
-                "check MODEL.WEIGHTS, and whether the model overflows in half precision"
-            )
+
+def require_finite(sets: Sequence[FeatureSet], paths: Sequence[str] = (), *, most_named: int = 5) -> None:
+    """Check that no feature of a test set is NaN or infinite, a few thousand images at a time.
+
+    Args:
+        sets: the parts of the test set, one after the other.
+        paths: of the images, as far as they are known.
+        most_named: so many bad images are named.
+
+    Raises:
+        ValueError: with the number of bad images and the position, and path, of the first ``most_named`` of them.
+    """
+    bad: list[int] = []
+    total = 0
+    for images in sets:
+        for start in range(0, len(images), _ROWS):
+            rows = images.features[start : start + _ROWS]
+            rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+            suspects = (~rows.sum(dim=1).isfinite()).nonzero().flatten()  # a sum costs no copy; it may overflow
+            bad += [total + start + row for row in suspects.tolist() if not rows[row].isfinite().all()]
+        total += len(images)
+    if bad:
+        named = [f"{at} ({paths[at]})" if at < len(paths) and paths[at] else str(at) for at in bad[:most_named]]
+        more = ", ..." if len(bad) > most_named else ""
+        raise ValueError(
+            f"{len(bad)} of {total} images have features that are NaN or infinite, at positions "
+            f"{', '.join(named)}{more} of the test set (queries come first, from 0); "
+            "check MODEL.WEIGHTS, and whether the model overflows in half precision"
+        )
 
 
 class FeatureCollector:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 
 from ..utils import comm
 from ..utils.random_gallery import draw_gallery
 from .build import EVALUATOR_REGISTRY
+from .features import FeatureSet, require_finite
 from .reid_evaluation import ReidEvaluator
 
 __all__ = ["RandomGalleryEvaluator"]
@@ -31,22 +33,21 @@ class RandomGalleryEvaluator(ReidEvaluator):
     ``ReidEvaluator``.
     """
 
-    def evaluate(self) -> dict[str, float]:
-        """Compute the results of all images of all ranks.
+    def judge(self, query: FeatureSet, gallery: FeatureSet, paths: Sequence[str] = ()) -> dict[str, float]:
+        """Compute the results of the features of a whole test set; see :meth:`ReidEvaluator.judge`.
 
         Returns:
             On rank 0 the means, named as by ``ReidEvaluator``, in percent; ``{}`` elsewhere.
-
-        Raises:
-            ValueError: on every rank, if no image was processed, a feature is NaN or infinite, or the images do not fit
-                the protocol.
         """
-        everything = self._features.gather()
-        everything.require_finite()
+        require_finite([query, gallery], paths)
+        everything = FeatureSet(
+            torch.cat([query.features, gallery.features]),
+            torch.cat([query.pids, gallery.pids]),
+            torch.cat([query.camids, gallery.camids]),
+        )
         self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL), mean of %d galleries", self._protocol, _DRAWS)
         pids, numbers = everything.pids.tolist(), everything.camids.tolist()
-        paths = self._all_paths()
         found, splits = [], []
         for seed in range(_DRAWS):
             drawn = torch.zeros(len(everything), dtype=torch.bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from .bootstrap import IdentityBootstrap
 from .build import EVALUATOR_REGISTRY
 from .details import open_set_details, query_details, rate_intervals, threshold_details, verification_details
 from .evaluator import DatasetEvaluator
-from .features import FeatureCollector, FeatureSet
+from .features import FeatureCollector, FeatureSet, require_finite
 from .memory_budget import require_memory
 from .open_set import choose_absent
 from .pair_scores import PairScores, PairTable, ScoreScale, bytes_to_keep, scores_to_keep
@@ -156,28 +157,45 @@ class ReidEvaluator(DatasetEvaluator):
             percent; ``{}`` elsewhere.
 
         Raises:
-            ValueError: on every rank, if no image was processed, there are fewer than ``num_query``, a feature is
-                NaN or infinite (the message says how many and where), or the images do not fit the protocol.
+            ValueError: on every rank, if no image was processed, there are fewer than ``num_query``, or what
+                :meth:`judge` raises.
         """
-        everything = self._features.gather()
-        query, gallery = everything.split(self._num_query)
-        everything.require_finite()
+        query, gallery = self._features.gather().split(self._num_query)
+        return self.judge(query, gallery, self._all_paths())
+
+    def judge(self, query: FeatureSet, gallery: FeatureSet, paths: Sequence[str] = ()) -> dict[str, float]:
+        """Compute the results of the features of a whole test set, wherever they come from.
+
+        Args:
+            query: Q images; the same on every rank. Features may lie on disk (``numpy.memmap``).
+            gallery: G images; likewise.
+            paths: of queries and gallery, as far as they are known.
+
+        Returns:
+            What :meth:`evaluate` returns; ``details`` and ``queries`` are set as well.
+
+        Raises:
+            ValueError: on every rank, if a feature is NaN or infinite (the message says how many and where), the images
+                do not fit the protocol, or ``TEST.MEMORY_GB`` is too small.
+        """
+        require_finite([query, gallery], paths)
         self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL)", self._protocol)
-        return self.evaluate_split(query, gallery)
+        return self.evaluate_split(query, gallery, paths)
 
-    def evaluate_split(self, query: FeatureSet, gallery: FeatureSet) -> dict[str, float]:
-        """Compute the results of features that are there already; every rank must have all of them.
+    def evaluate_split(self, query: FeatureSet, gallery: FeatureSet, paths: Sequence[str] = ()) -> dict[str, float]:
+        """Compute the results of features that have been checked; every rank must have all of them.
 
         Args:
             query: Q images, finite.
             gallery: G images, finite.
+            paths: of queries and gallery, as far as they are known.
 
         Returns:
             What :meth:`evaluate` returns; ``details`` and ``queries`` are set as well.
         """
         places = torch.arange(len(query))
-        results, self.details, self.queries = self._rates(query, gallery, places, self._all_paths())
+        results, self.details, self.queries = self._rates(query, gallery, places, paths)
         return results
 
     def _all_paths(self) -> list[str]:
@@ -185,7 +203,7 @@ class ReidEvaluator(DatasetEvaluator):
         return [path for of_rank in comm.all_gather(self._paths) for path in of_rank]
 
     def _rates(
-        self, query: FeatureSet, gallery: FeatureSet, places: Tensor, paths: list[str]
+        self, query: FeatureSet, gallery: FeatureSet, places: Tensor, paths: Sequence[str]
     ) -> tuple[dict[str, float], dict[str, Any], dict[str, np.ndarray]]:
         """Return results, details and per-query numbers of one split; every rank computes its share of them.
 
