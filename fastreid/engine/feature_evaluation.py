@@ -66,7 +66,7 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
     check_protocol(cfg.TEST.PROTOCOL, name, _items(query, pids[0], camids[0]), _items(gallery, pids[1], camids[1]))
     evaluator = build_evaluator(cfg, len(query), cfg.OUTPUT_DIR)
     if not isinstance(evaluator, ReidEvaluator):
-        raise ValueError(f"TEST.EVALUATOR {cfg.TEST.EVALUATOR} needs more than features; take ReidEvaluator")
+        raise ValueError(f"TEST.EVALUATOR {cfg.TEST.EVALUATOR} needs more than features; take a ReidEvaluator")
     logger.info("Evaluating %d queries against %d gallery images, from disk", len(query), len(gallery))
     results = evaluator.judge(query.as_set(pids[0], camids[0]), gallery.as_set(pids[1], camids[1]), paths)
     if not comm.is_main_process():
