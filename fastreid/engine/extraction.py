@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +20,13 @@ from ..data.image_source import ImageSource, SourceImage
 from ..data.numbered_loader import build_numbered_loader
 from ..evaluation import inference_context
 from ..evaluation.evaluator import go_through, outputs_of
-from ..evaluation.feature_folder import FEATURES, INDEX, META, IndexRow, read_meta, write_index
 from ..utils import comm
-from ..utils.checkpoint import write_atomically
 from ..utils.file_io import PathManager
 from ..utils.progress import Progress
 from ..utils.weights import unwrap_model
 from .amp import resolve_amp_dtype
 from .checkpoint_state import checkpoint_meta
+from .feature_writer import assemble, begin, count_finished, unfinished, write_part
 from .inference import inference_model
 from .parallel import share_buffers
 
@@ -38,8 +35,6 @@ __all__ = ["DTYPES", "extract_features"]
 logger = logging.getLogger(__name__)
 
 DTYPES = ("float32", "float16")
-PARTS = "parts"  # folder of the chunks that are done
-_SAME = ("model", "preprocessing", "embedding", "inference", "dataset", "images", "dtype", "chunk")
 
 
 def extract_features(
@@ -90,8 +85,8 @@ def extract_features(
 
     def prepare() -> None:
         nonlocal todo, meta
-        meta = _open(folder, meta)
-        todo = None if meta["complete"] else _unfinished(folder, len(source.images), chunk)
+        meta = begin(folder, meta)
+        todo = None if meta["complete"] else unfinished(folder, len(source.images), chunk)
 
     _on_main(prepare)
     meta, todo = comm.all_gather((meta, todo))[0]
@@ -101,7 +96,7 @@ def extract_features(
     own = todo[comm.get_rank() :: comm.get_world_size()]
     _embed_chunks(cfg, model, source.images, folder, own, chunk, batch, dtype, skip_broken)
     comm.synchronize()
-    _on_main(lambda: meta.update(_assemble(folder, meta, source.images)))
+    _on_main(lambda: meta.update(assemble(folder, meta, source.images)))
     return comm.all_gather(meta)[0]
 
 
@@ -170,46 +165,7 @@ def _hash_of_file(path: str) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _open(folder: str, meta: dict[str, Any]) -> dict[str, Any]:
-    """Begin an extraction, or go on with one; return what is known of it."""
-    os.makedirs(os.path.join(folder, PARTS), exist_ok=True)
-    if not os.path.isfile(os.path.join(folder, META)):
-        if os.path.exists(os.path.join(folder, FEATURES)) or os.listdir(os.path.join(folder, PARTS)):
-            raise ValueError(f"{folder} has features, but no {META} that says what they are; name another folder")
-        _write_meta(folder, meta)
-        return meta
-    earlier = read_meta(folder)
-    different = [name for name in _SAME if earlier.get(name) != meta[name]]
-    if different:
-        shown = "; ".join(f"{name} was {_short(earlier.get(name))} and is {_short(meta[name])}" for name in different)
-        raise ValueError(
-            f"{folder} has features of another model, of other images, or made otherwise: {shown}; name "
-            "another folder, or run the same command as before"
-        )
-    if earlier["complete"]:
-        shutil.rmtree(os.path.join(folder, PARTS))
-    return earlier
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def _write_meta(folder: str, meta: dict[str, Any]) -> None:
-    text = json.dumps(meta, indent=2) + "\n"
-    write_atomically(os.path.join(folder, META), lambda file: file.write(text.encode()))
-
-
 # -- chunks -------------------------------------------------------------------------------------------
-
-
-def _part(folder: str, number: int) -> str:
-    return os.path.join(folder, PARTS, f"{number:08d}.npz")
-
-
-def _unfinished(folder: str, images: int, chunk: int) -> list[int]:
-    return [number for number in range(-(-images // chunk)) if not os.path.isfile(_part(folder, number))]
 
 
 def _embed_chunks(
@@ -246,7 +202,7 @@ def _embed_chunks(
                 broken += arrived.broken
                 bar.update(len(arrived.numbers) + len(arrived.broken))
                 yield
-            _write_part(_part(folder, number), found, kept, broken)
+            write_part(folder, number, found, kept, broken)
             done += len(part)
             _log_progress(folder, chunk, len(images), done / (time.perf_counter() - start))
 
@@ -271,83 +227,11 @@ def _require_finite(features: np.ndarray, paths: Sequence[str], dtype: str) -> N
         )
 
 
-def _write_part(path: str, found: list[np.ndarray], kept: list[int], broken: list[tuple[int, str]]) -> None:
-    features = np.concatenate(found) if found else np.empty((0, 0), dtype=np.float32)
-    arrays = {
-        "features": features,
-        "kept": np.array(kept, dtype=np.int64),
-        "broken": np.array([place for place, _ in broken], dtype=np.int64),
-        "reasons": np.array([reason for _, reason in broken], dtype=np.str_),
-    }
-    write_atomically(path, lambda file: np.savez(file, **arrays), size=features.nbytes)
-
-
 def _log_progress(folder: str, chunk: int, total: int, own_speed: float) -> None:
     """Log how far all ranks together are, as far as chunks are on disk."""
     if not comm.is_main_process():
         return
-    names = os.listdir(os.path.join(folder, PARTS))
-    done = min(total, chunk * sum(name.endswith(".npz") for name in names))
+    done = min(total, chunk * count_finished(folder))
     speed = own_speed * comm.get_world_size()
     minutes = (total - done) / speed / 60
     logger.info("Extracted %d of %d images, %.1f images/s, %.1f minutes to go", done, total, speed, minutes)
-
-
-# -- the end ------------------------------------------------------------------------------------------
-
-
-def _assemble(folder: str, meta: dict[str, Any], images: Sequence[SourceImage]) -> dict[str, Any]:
-    """Put the chunks together, and delete them when everything is on disk; return what is new in ``meta``."""
-    parts = [_part(folder, number) for number in range(-(-meta["images"] // meta["chunk"]))]
-    kept, skipped, width = _read_places(parts, images)
-    if not kept:
-        raise ValueError(f"none of {len(images)} images could be read, the first one because: {skipped[0]['reason']}")
-
-    def write_features(file: IO[bytes]) -> None:
-        header = {"descr": np.dtype(meta["dtype"]).str, "fortran_order": False, "shape": (len(kept), width)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            with np.load(part, allow_pickle=False) as stored:
-                if len(stored["kept"]):
-                    file.write(np.ascontiguousarray(stored["features"]).data)
-
-    size = len(kept) * width * np.dtype(meta["dtype"]).itemsize
-    write_atomically(os.path.join(folder, FEATURES), write_features, size=size)
-    write_atomically(os.path.join(folder, INDEX), lambda file: _write_rows(file, [images[place] for place in kept]))
-    new = {"complete": True, "images_kept": len(kept), "skipped": skipped}
-    _write_meta(folder, {**meta, **new})
-    shutil.rmtree(os.path.join(folder, PARTS))
-    if skipped:
-        logger.warning("%d of %d images are broken and left out, such as %s", len(skipped), len(images), skipped[0])
-    logger.info("Wrote features of %d images, %d dimensions, to %s", len(kept), width, folder)
-    return new
-
-
-def _read_places(parts: Sequence[str], images: Sequence[SourceImage]) -> tuple[list[int], list[dict[str, str]], int]:
-    kept: list[int] = []
-    skipped: list[dict[str, str]] = []
-    widths = set()
-    for part in parts:
-        with np.load(part, allow_pickle=False) as stored:
-            kept += stored["kept"].tolist()
-            skipped += [
-                {"img_path": images[place].img_path, "reason": reason}
-                for place, reason in zip(stored["broken"].tolist(), stored["reasons"].tolist(), strict=True)
-            ]
-            if len(stored["kept"]):
-                widths.add(stored["features"].shape[1])
-    if len(widths) > 1:
-        raise ValueError(f"the model returned features of {sorted(widths)} dimensions; it must be one number for all")
-    return kept, skipped, next(iter(widths), 0)
-
-
-def _write_rows(file: IO[bytes], images: Sequence[SourceImage]) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    write_index(text, (_row(image) for image in images))
-    text.flush()
-    text.detach()
-
-
-def _row(image: SourceImage) -> IndexRow:
-    pid, camid = ("" if label is None else str(label) for label in (image.pid, image.camid))
-    return IndexRow(image.img_path, pid, camid, image.split, image.identity, image.camera)

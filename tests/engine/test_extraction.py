@@ -16,7 +16,7 @@ import torch
 
 from fastreid.data.data_utils import ImageReadError
 from fastreid.data.image_source import find_images
-from fastreid.engine import DefaultTrainer, extraction, feature_evaluation
+from fastreid.engine import DefaultTrainer, extraction, feature_evaluation, feature_writer
 from fastreid.engine.extraction import extract_features
 from fastreid.engine.feature_evaluation import config_of_features, evaluate_features
 from fastreid.evaluation import DatasetEvaluator
@@ -154,27 +154,26 @@ def test_what_is_written(root, tmp_path):
 
 def test_a_killed_extraction_goes_on(root, tmp_path, monkeypatch, caplog):
     extract(root, tmp_path / "whole", chunk=8)
-    write, written = extraction._write_part, []
+    write, written = extraction.write_part, []
 
-    def killed(path, *rest):
+    def killed(folder, number, *rest):
         if len(written) == 2:
-            Path(path + ".tmp").write_bytes(b"half a")  # what a kill leaves
+            (Path(folder) / "parts" / f"{number:08d}.npz.tmp").write_bytes(b"half a")  # what a kill leaves
             raise KeyboardInterrupt
-        written.append(path)
-        write(path, *rest)
+        written.append(number)
+        write(folder, number, *rest)
 
-    monkeypatch.setattr(extraction, "_write_part", killed)
+    monkeypatch.setattr(extraction, "write_part", killed)
     with pytest.raises(KeyboardInterrupt):
         extract(root, tmp_path / "f", chunk=8)
     assert not json.loads((tmp_path / "f" / "meta.json").read_text())["complete"]
     with pytest.raises(ValueError, match="are not complete; run the command that extracts them once more"):
         read_feature_folder(str(tmp_path / "f"))
     again = []
-    monkeypatch.setattr(extraction, "_write_part", lambda path, *rest: again.append(path) or write(path, *rest))
+    monkeypatch.setattr(extraction, "write_part", lambda *all_of: again.append(all_of[1]) or write(*all_of))
     with caplog.at_level(logging.INFO):
         extract(root, tmp_path / "f", chunk=8)
-    assert len(again) == 3
-    assert not set(again) & set(written)
+    assert (written, again) == ([0, 1], [2, 3, 4])
     assert "Extracted 24 of 36 images" in caplog.text
     assert "minutes to go" in caplog.text
     assert without_config(tmp_path / "f") == without_config(tmp_path / "whole")
@@ -185,11 +184,11 @@ def test_a_killed_extraction_goes_on(root, tmp_path, monkeypatch, caplog):
 
 def test_a_kill_while_the_chunks_are_put_together_costs_nothing(root, tmp_path, monkeypatch):
     extract(root, tmp_path / "whole", chunk=8)
-    monkeypatch.setattr(extraction, "write_index", mock.Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(feature_writer, "write_index", mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         extract(root, tmp_path / "f", chunk=8)
     monkeypatch.undo()
-    monkeypatch.setattr(extraction, "_write_part", mock.Mock(side_effect=AssertionError))
+    monkeypatch.setattr(extraction, "write_part", mock.Mock(side_effect=AssertionError))
     extract(root, tmp_path / "f", chunk=8)
     assert without_config(tmp_path / "f") == without_config(tmp_path / "whole")
 
