@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
     pids, camids = _numbers(query, gallery, together)
     paths = [*query.img_paths, *gallery.img_paths]
     name, label = (query.meta["dataset"][key] for key in ("name", "label"))
-    check_protocol(cfg.TEST.PROTOCOL, name, _items(query, pids[0], camids[0]), _items(gallery, pids[1], camids[1]))
+    check_protocol(cfg.TEST.PROTOCOL, name, _Items(query, pids[0], camids[0]), _Items(gallery, pids[1], camids[1]))
     evaluator = build_evaluator(cfg, len(query), cfg.OUTPUT_DIR)
     if not isinstance(evaluator, ReidEvaluator):
         raise ValueError(f"TEST.EVALUATOR {cfg.TEST.EVALUATOR} needs more than features; take a ReidEvaluator")
@@ -118,5 +119,14 @@ def _numbers(query: FeatureFolder, gallery: FeatureFolder, together: bool) -> tu
     return pids, camids
 
 
-def _items(folder: FeatureFolder, pids: np.ndarray, camids: np.ndarray) -> list[tuple[str, int, int]]:
-    return list(zip(folder.img_paths, pids.tolist(), camids.tolist(), strict=True))
+class _Items(Sequence):
+    """The ``(img_path, pid, camid)`` of a folder, each made when it is asked for: a gallery may have millions."""
+
+    def __init__(self, folder: FeatureFolder, pids: np.ndarray, camids: np.ndarray) -> None:
+        self._paths, self._pids, self._camids = folder.img_paths, pids, camids
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, place: int) -> tuple[str, int, int]:
+        return self._paths[place], int(self._pids[place]), int(self._camids[place])
