@@ -57,5 +57,5 @@ if __name__ == "__main__":
         launch(main, args.num_gpus, args=(args,), device=config(args).MODEL.DEVICE)
     except KeyboardInterrupt:
         sys.exit("interrupted")
-    except (FileNotFoundError, KeyError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

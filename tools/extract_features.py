@@ -60,5 +60,5 @@ if __name__ == "__main__":
         launch(main, args.num_gpus, args=(args,), device=load_config(args).MODEL.DEVICE)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on")
-    except (FileNotFoundError, KeyError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
