@@ -382,6 +382,9 @@ _C.TEST.AMP = CN({"ENABLED": False})
 _C.TEST.AMP.DTYPE = "auto"
 # Put batch norms into the convolutions before them, in a copy of the model: same numbers up to rounding, faster.
 _C.TEST.FOLD_BN = False
+# Working memory that each process may use to judge features, beside these, in units of 1e9 bytes, > 0. Results do not
+# depend on it. Too little is an error that says how much is needed (docs/evaluation.md).
+_C.TEST.MEMORY_GB = 1.0
 # What is done to the features of a test set, in this order, as far as it is switched on; names of POSTPROCESS_REGISTRY.
 # Rerank comes last.
 _C.TEST.POSTPROCESS = ("CameraNorm", "DBA", "AQE", "Rerank")

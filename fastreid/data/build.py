@@ -30,7 +30,9 @@ __all__ = [
     "build_reid_test_loader",
     "build_reid_train_loader",
     "fast_batch_collator",
+    "loader_options",
     "trivial_batch_collator",
+    "wants_pinned_memory",
 ]
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def _train_loader_from_config(
         "sampler": _sampler_of_micro_batches(cfg, train_set, sets) if sampler is None else sampler,
         "total_batch_size": cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUM_STEPS,
         "num_workers": cfg.DATALOADER.NUM_WORKERS if num_workers is None else num_workers,
-        "pin_memory": _wants_pinned_memory(cfg),
+        "pin_memory": wants_pinned_memory(cfg),
         "prefetch_factor": cfg.DATALOADER.PREFETCH_FACTOR,
     }
 
@@ -111,7 +113,7 @@ def build_reid_train_loader(
         batch_sampler=batches,
         persistent_workers=num_workers > 0,
         prefetch_factor=prefetch_factor if num_workers > 0 else None,  # torch takes it with workers only
-        **_common_options(num_workers, pin_memory, seed=getattr(sampler, "seed", None)),
+        **loader_options(num_workers, pin_memory, seed=getattr(sampler, "seed", None)),
     )
 
 
@@ -140,7 +142,7 @@ def _test_loader_from_config(
         "test_batch_size": cfg.TEST.IMS_PER_BATCH,
         "num_query": num_query,
         "num_workers": cfg.TEST.NUM_WORKERS if num_workers is None else num_workers,
-        "pin_memory": _wants_pinned_memory(cfg),
+        "pin_memory": wants_pinned_memory(cfg),
     }
 
 
@@ -179,7 +181,7 @@ def build_reid_test_loader(
         raise ValueError(f"TEST.IMS_PER_BATCH must be >= 1, got {test_batch_size}")
     mine = max(1, test_batch_size // comm.get_world_size())
     batches = BatchSampler(InferenceSampler(len(test_set)), mine, drop_last=False)
-    return NamingLoader(test_set, batch_sampler=batches, **_common_options(num_workers, pin_memory, seed=0)), num_query
+    return NamingLoader(test_set, batch_sampler=batches, **loader_options(num_workers, pin_memory, seed=0)), num_query
 
 
 def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], list[tuple[str, int]]]:
@@ -289,13 +291,14 @@ def _check_batch_fits(num_images: int, total_batch_size: int, what: str) -> None
         )
 
 
-def _wants_pinned_memory(cfg: CfgNode) -> bool:
+def wants_pinned_memory(cfg: CfgNode) -> bool:
+    """Tell whether batches go to a GPU."""
     # Pinning alone would set up a context on the GPU, which a run on the CPU has no use for.
     return torch.cuda.is_available() and cfg.MODEL.DEVICE != "cpu"
 
 
-def _common_options(num_workers: int, pin_memory: bool | None, *, seed: int | None) -> dict[str, Any]:
-    """Return what both loaders tell torch's.
+def loader_options(num_workers: int, pin_memory: bool | None, *, seed: int | None) -> dict[str, Any]:
+    """Return what all loaders tell torch's.
 
     The generator is the loader's own, because torch draws the workers' seeds from the global stream otherwise.
     """

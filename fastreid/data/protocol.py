@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 __all__ = ["check_protocol", "embedded_images"]
@@ -24,7 +25,7 @@ def check_protocol(
         ValueError: if the protocol (that which ``auto`` means for this set) is ``market1501`` or ``cuhk03`` and there
             are images without a camera, or ``cameraless`` and an image is a query and in the gallery too.
     """
-    unknown = sum(item[2] < 0 for item in [*query, *gallery])
+    unknown = sum(item[2] < 0 for item in chain(query, gallery))
     if protocol == "auto":
         protocol = "cameraless" if unknown == len(query) + len(gallery) else "market1501"
     if protocol in ("market1501", "cuhk03") and unknown:

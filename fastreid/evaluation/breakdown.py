@@ -30,15 +30,17 @@ class MatchCameras:
         cameras: for each query taken in, by its number, ``(M,)`` int64; those of its matches, best rank first.
     """
 
-    any_order = True
-
     def __init__(self, q_pids: np.ndarray, q_camids: np.ndarray, index: IdentityIndex, cameras: np.ndarray) -> None:
         self._pids, self._camids = np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist()
         self._index, self._of_gallery = index, np.asarray(cameras, dtype=np.int64)
         self.cameras: dict[int, np.ndarray] = {}
 
-    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
-        """Take in one query; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
+    def add(
+        self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int, start: int = 0
+    ) -> None:
+        """Take in one query, or a part of it; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
+        if start:  # the matches came with the first part
+            return
         matches, _ = self._index.lookup(self._pids[query], self._camids[query])
         self.cameras[query] = self._of_gallery[matches[np.argsort(-cautious, kind="stable")]]
 

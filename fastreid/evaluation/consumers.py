@@ -18,14 +18,10 @@ class Consumers:
 
     Args:
         consumers: all but the last must leave the arrays that they get as they are.
-
-    Attributes:
-        any_order: all of them say so of themselves: queries may come in any order, and from several threads.
     """
 
     def __init__(self, consumers: Sequence[ScoreConsumer]) -> None:
         self._consumers = tuple(consumers)
-        self.any_order = all(getattr(consumer, "any_order", False) for consumer in self._consumers)
 
     @classmethod
     def of(cls, *consumers: ScoreConsumer | None) -> ScoreConsumer | None:
@@ -33,10 +29,12 @@ class Consumers:
         there = [consumer for consumer in consumers if consumer is not None]
         return cls(there) if there else None
 
-    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
-        """Take in one query; see :class:`~.rank_blocks.ScoreConsumer`."""
+    def add(
+        self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int, start: int = 0
+    ) -> None:
+        """Take in one query, or a part of it; see :class:`~.rank_blocks.ScoreConsumer`."""
         for consumer in self._consumers:
-            consumer.add(query, genuine, cautious, others, own)
+            consumer.add(query, genuine, cautious, others, own, start)
 
 
 def gather_rows(rows: Mapping[int, np.ndarray], num_query: int) -> list[np.ndarray]:

@@ -31,8 +31,6 @@ class SingleShot:
         ValueError: if a number is out of its range.
     """
 
-    any_order = True
-
     def __init__(self, g_pids: np.ndarray, *, draws: int = 10, seed: int = 0) -> None:
         if draws < 1:
             raise ValueError(f"draws (TEST.CUHK03.DRAWS) must be at least 1, got {draws}")
@@ -42,18 +40,25 @@ class SingleShot:
         self._order = np.argsort(g_pids, kind="stable")  # (G,), an identity's images side by side
         _, self._starts, self._sizes = np.unique(g_pids[self._order], return_index=True, return_counts=True)
         self._draws, self._seed = draws, seed
+        self._bars: dict[int, np.ndarray] = {}
         self.ranks: dict[int, np.ndarray] = {}
 
-    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
-        """Take in one query; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
-        if genuine.size == 0:
-            self.ranks[query] = np.empty(0, dtype=np.int64)
+    def add(
+        self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int, start: int = 0
+    ) -> None:
+        """Take in one query, or a part of it; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
+        if start == 0:
+            self.ranks[query] = np.ones(self._draws if genuine.size else 0, dtype=np.int64)
+        if self.ranks[query].size == 0:
             return
         generator = np.random.default_rng([self._seed, query])
-        bars = cautious[generator.integers(genuine.size, size=self._draws)]  # (R,)
         drawn = self._starts + generator.integers(self._sizes, size=(self._draws, self._sizes.size))  # (R, I)
-        scores = others[self._order[drawn]]  # (R, I), minus infinity for the query's own identity
-        self.ranks[query] = 1 + np.count_nonzero(scores >= bars[:, None], axis=1)
+        if start == 0:
+            self._bars[query] = cautious[generator.integers(genuine.size, size=self._draws)]  # (R,)
+        places = self._order[drawn] - start
+        is_here = (places >= 0) & (places < others.size)
+        scores = others[np.where(is_here, places, 0)]  # (R, I), minus infinity for the query's own identity
+        self.ranks[query] += np.count_nonzero(is_here & (scores >= self._bars[query][:, None]), axis=1)
 
 
 def single_shot_rates(

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from ..utils import comm
 from ..utils.progress import Progress
 
-__all__ = ["DatasetEvaluator", "inference_context", "inference_on_dataset"]
+__all__ = ["DatasetEvaluator", "go_through", "inference_context", "inference_on_dataset", "outputs_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def inference_on_dataset(
         for inputs in data_loader:
             arrived = time.perf_counter()
             prepared = evaluator.preprocess_inputs(inputs)
-            outputs = _outputs(model, inputs if prepared is None else prepared, flip_test)
+            outputs = outputs_of(model, inputs if prepared is None else prepared, flip_test)
             evaluator.process(inputs, outputs)
             compute_seconds += time.perf_counter() - arrived
             images += len(inputs["images"])
@@ -95,13 +95,21 @@ def inference_on_dataset(
         torch.no_grad(),
         Progress(total=len(data_loader), desc="Inference", unit="batch") as bar,
     ):
-        _go_through(batches())
+        go_through(batches())
     _log_times(time.perf_counter() - start, compute_seconds, len(data_loader), images)
     return evaluator.evaluate() or {}
 
 
-def _go_through(steps: Iterator[None], period: int = 10) -> None:
-    """Take every step; the ranks, which may have different numbers of them, tell each other of failures in between."""
+def go_through(steps: Iterator[None], period: int = 10) -> None:
+    """Take every step; the ranks, which may have different numbers of them, tell each other of failures in between.
+
+    Args:
+        steps: of this rank.
+        period: steps between two messages.
+
+    Raises:
+        Exception: what a step of this rank raises; ``RuntimeError`` on the other ranks.
+    """
     if comm.get_world_size() == 1:
         for _ in steps:
             pass
@@ -117,7 +125,12 @@ def _go_through(steps: Iterator[None], period: int = 10) -> None:
         busy = any(comm.all_gather(own_busy))
 
 
-def _outputs(model: nn.Module, inputs: dict[str, Any], flip_test: bool) -> Any:
+def outputs_of(model: nn.Module, inputs: dict[str, Any], flip_test: bool) -> Any:
+    """Return what a model makes of a batch; with ``flip_test`` the mean of that and of what it makes of mirror images.
+
+    Raises:
+        TypeError: if ``flip_test`` is set and the model does not return a tensor.
+    """
     if not flip_test:
         return model(inputs)
     # The mirror images are made first, so that they are right even if a model should change its input in place.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..utils.progress import Progress
+from .memory_budget import fit_block
 from .similarity import METRIC_REGISTRY, origin_of
 
 __all__ = ["KNN_ENGINES", "Neighbours", "best", "knn", "knn_blocks", "pair_similarity"]
@@ -45,7 +46,10 @@ def knn_blocks(queries: int, dimensions: int, memory_gb: float = 0.25) -> list[s
     Args:
         queries: Q, at least 0.
         dimensions: D.
-        memory_gb: memory for one block, in units of 1e9 bytes, > 0; one query at a time is the least.
+        memory_gb: memory for one block, in units of 1e9 bytes, > 0.
+
+    Raises:
+        ValueError: if it is too small for one image.
     """
     rows, _ = _block_size(dimensions, memory_gb)
     return [slice(start, min(start + rows, queries)) for start in range(0, queries, rows)]
@@ -82,8 +86,8 @@ def knn(
         The neighbours, on the queries' device.
 
     Raises:
-        ValueError: if ``k`` or ``engine`` is none of these, the features differ in length, or a similarity is NaN or
-            infinite (the message names the query).
+        ValueError: if ``k`` or ``engine`` is none of these, the features differ in length, the memory is too small for
+            one image, or a similarity is NaN or infinite (the message names the query).
         KeyError: if there is no such metric.
     """
     if k < 1:
@@ -118,7 +122,9 @@ def knn(
 
 
 @torch.no_grad()
-def pair_similarity(query: Tensor, database: Tensor, rows: Tensor, places: Tensor, *, metric: str = "cosine") -> Tensor:
+def pair_similarity(
+    query: Tensor, database: Tensor, rows: Tensor, places: Tensor, *, metric: str = "cosine", memory_gb: float = 0.25
+) -> Tensor:
     """Return the similarity of chosen pairs, up to rounding as :func:`knn` finds it.
 
     Args:
@@ -127,15 +133,21 @@ def pair_similarity(query: Tensor, database: Tensor, rows: Tensor, places: Tenso
         rows: ``(P,)`` int64, which query.
         places: ``(P,)`` int64, with which database image.
         metric: a name in ``METRIC_REGISTRY``.
+        memory_gb: memory to use beside the features and the result, in units of 1e9 bytes, > 0.
 
     Returns:
         ``(P,)`` float.
+
+    Raises:
+        ValueError: if the memory is too small for one pair.
     """
     project = METRIC_REGISTRY.get(metric)
     dtype = torch.promote_types(torch.promote_types(query.dtype, database.dtype), torch.float32)
     origin = origin_of(database[:_ORIGIN].to(dtype))
     similarity = origin.new_empty(len(rows))
-    for part in _parts(len(rows), _PAIRS):
+    width = 24 * query.shape[1]  # bytes of three copies of both sides, in float32
+    pairs, _ = fit_block(memory_gb, lambda count, _: width * count, rows=_PAIRS, what="the similarity of a pair")
+    for part in _parts(len(rows), pairs):
         left, _ = project(query[rows[part]].to(dtype), origin)
         right, offset = project(database[places[part]].to(dtype), origin)
         similarity[part] = (left * right).sum(dim=1) + (0 if offset is None else offset)
@@ -221,13 +233,15 @@ def _parts(count: int, size: int) -> Iterator[slice]:
 
 def _block_size(dimensions: int, memory_gb: float) -> tuple[int, int]:
     """Return how many queries and how many database images make a block that fits into ``memory_gb``."""
-    if memory_gb <= 0:
-        raise ValueError(f"memory_gb must be > 0, got {memory_gb}")
-    rows, columns, budget = _ROWS, _COLUMNS, memory_gb * 1e9
 
-    def needed() -> int:  # the block, and two copies of what is projected, in float32
+    def bytes_of(rows: int, columns: int) -> int:  # the block, and two copies of what is projected, in float32
         return 4 * rows * columns + 8 * dimensions * (rows + min(columns, _CHUNK))
 
-    while needed() > budget and columns > 1:
-        rows, columns = max(1, rows // 2), columns // 2
-    return rows, columns
+    return fit_block(
+        memory_gb,
+        bytes_of,
+        rows=_ROWS,
+        columns=_COLUMNS,
+        fewest_columns=_CHUNK,
+        what="the search for neighbours of an image",
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["BINS", "PairScores", "PairTable", "ScoreScale", "scores_to_keep"]
+__all__ = ["BINS", "PairScores", "PairTable", "ScoreScale", "bytes_to_keep", "scores_to_keep"]
 
 BINS = 1 << 20
 """Bins that the scores of impostor pairs are counted in; half of them lie where most scores are."""
@@ -74,6 +74,11 @@ def scores_to_keep(impostors: int, rate: float = 1e-2) -> int:
     return min(impostors, max(_KEPT_AT_LEAST, int(1.25 * rate * impostors) + 2))
 
 
+def bytes_to_keep(keep: int) -> int:
+    """Return how many bytes :class:`PairScores` takes at most, with what is made of it: 32 a kept score, and 40 MB."""
+    return 32 * keep + 40_000_000
+
+
 @dataclass(frozen=True, eq=False)
 class PairTable:
     """What :class:`PairScores` kept of the pairs of Q queries.
@@ -107,8 +112,7 @@ class PairScores:
     """Take in the scores of one query after the other, as a ``consumer`` of ``rank_matches``.
 
     Genuine pairs are few and all kept. Of impostor pairs the highest ``keep`` are, and all are counted in bins. Memory:
-    12 bytes a kept score and 40 MB, and twice
-    as much for a moment; time: a few passes over the scores.
+    :func:`bytes_to_keep`; time: a few passes over the scores.
 
     Args:
         num_query: number of all queries, Q.
@@ -128,7 +132,7 @@ class PairScores:
         dtype: np.dtype | type = np.float32,
     ) -> None:
         self._scale, self._keep = scale, keep
-        self._held_out = np.asarray(held_out, dtype=np.int64)
+        self._held_out = np.sort(np.asarray(held_out, dtype=np.int64))
         self._genuine: list[np.ndarray] = [np.empty(0, dtype=dtype)]
         self._genuine_query: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
         room = keep + keep // 2 + _PIECE  # the more, the less often all of it is looked through
@@ -137,23 +141,34 @@ class PairScores:
         self._counts = np.zeros(BINS, dtype=np.int64)
         self._pending, self._waiting = np.empty(_PENDING, dtype=np.int64), 0
         self._impostors = np.zeros(num_query, dtype=np.int64)
-        self._best_match, self._best_other = (np.full(num_query, -np.inf, dtype=dtype) for _ in range(2))
-        self._is_right = np.zeros(num_query, dtype=bool)
+        self._best_match, self._best_other, self._cautious = (
+            np.full(num_query, -np.inf, dtype=dtype) for _ in range(3)
+        )
 
-    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
-        """Take in the scores of one query; see :class:`~.rank_blocks.ScoreConsumer`."""
-        self._genuine.append(genuine)
-        self._genuine_query.append(np.full(genuine.size, query))
-        self._impostors[query] = others.size - own
-        for start in range(0, others.size, _PIECE):
-            piece = others[start : start + _PIECE]
+    def add(
+        self,
+        query: int,
+        genuine: np.ndarray,
+        cautious: np.ndarray,
+        others: np.ndarray,
+        own: int,
+        start: int = 0,
+    ) -> None:
+        """Take in the scores of one query, or of a part of its gallery; see :class:`~.rank_blocks.ScoreConsumer`."""
+        if genuine.size:
+            self._genuine.append(genuine)
+            self._genuine_query.append(np.full(genuine.size, query))
+        self._impostors[query] += others.size - own
+        for first in range(0, others.size, _PIECE):
+            piece = others[first : first + _PIECE]
             self._count(piece)
             self._keep_top(query, piece)
         self._counts[0] -= own  # minus infinity is in the lowest bin
-        others[self._held_out] = -np.inf
-        self._best_match[query] = genuine.max(initial=-np.inf)
-        self._best_other[query] = others.max(initial=-np.inf)
-        self._is_right[query] = cautious.max(initial=-np.inf) > self._best_other[query]
+        here = np.searchsorted(self._held_out, (start, start + others.size))
+        others[self._held_out[slice(*here)] - start] = -np.inf
+        self._best_match[query] = genuine.max(initial=self._best_match[query])
+        self._best_other[query] = others.max(initial=self._best_other[query])
+        self._cautious[query] = cautious.max(initial=self._cautious[query])
 
     def table(self) -> PairTable:
         """Return what was kept."""
@@ -171,7 +186,7 @@ class PairScores:
             self._impostors,
             self._best_match,
             self._best_other,
-            self._is_right,
+            self._cautious > self._best_other,
         )
 
     def _count(self, piece: np.ndarray) -> None:

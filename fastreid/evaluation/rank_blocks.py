@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..utils.progress import Progress
 from .features import FeatureSet
+from .memory_budget import fit_block
 from .rank import IdentityIndex, Rounding, rank_rows
+from .rank_parts import rank_parts
 from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY, origin_of
 
@@ -46,29 +48,43 @@ _ROWS = 1024  # queries at a time, at most
 class ScoreConsumer(Protocol):
     """What wants to see the scores of every query while they are there; scores compare between queries."""
 
-    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
-        """Take in one query.
+    def add(
+        self,
+        query: int,
+        genuine: np.ndarray,
+        cautious: np.ndarray,
+        others: np.ndarray,
+        own: int,
+        start: int = 0,
+    ) -> None:
+        """Take in one query, or, of a large gallery, one part of it after the other.
 
         Args:
             query: its number.
-            genuine: ``(M,)`` scores of its true matches.
+            genuine: ``(M,)`` scores of its true matches; all of them come with the first part, none with the others.
             cautious: ``(M,)`` what they are at least, whatever rounding did.
-            others: ``(G,)`` scores of the gallery, minus infinity at images of its identity; may be overwritten.
-            own: how many images of the gallery are of its identity.
+            others: ``(C,)`` scores of the gallery, minus infinity at images of its identity; may be overwritten.
+            own: how many images of the part are of its identity.
+            start: place of the part in the gallery.
         """
 
 
-def query_blocks(query: FeatureSet, gallery: FeatureSet, memory_gb: float = 0.25) -> list[slice]:
+def query_blocks(
+    query: FeatureSet, gallery: FeatureSet, memory_gb: float = 1.0, *, whole_rows: bool = False
+) -> list[slice]:
     """Cut the queries into the blocks that :func:`rank_matches` works on, one after the other.
 
     Args:
         query: Q images.
         gallery: G images.
-        memory_gb: memory for one block, in units of 1e9 bytes, > 0; one query at a time is the least.
+        memory_gb: memory for one block, in units of 1e9 bytes, > 0.
+        whole_rows: a block has the whole gallery, as it must where similarities are adjusted; then it has fewer queries
+            if the memory is small.
+
+    Raises:
+        ValueError: if the memory is too small for a block.
     """
-    if memory_gb <= 0:
-        raise ValueError(f"memory_gb must be > 0, got {memory_gb}")
-    rows = _rows_at_a_time(len(query), *gallery.features.shape, int(memory_gb * 1e9))
+    rows, _ = _block_shape(len(query), *gallery.features.shape, memory_gb, whole_rows)
     return [slice(start, min(start + rows, len(query))) for start in range(0, len(query), rows)]
 
 
@@ -78,30 +94,36 @@ def rank_matches(
     gallery: FeatureSet,
     *,
     metric: str = "cosine",
-    memory_gb: float = 0.25,
+    memory_gb: float = 1.0,
     blocks: Sequence[slice] | None = None,
     adjust: Adjust | None = None,
     consumer: ScoreConsumer | None = None,
 ) -> list[np.ndarray]:
     """Rank the true matches of every query without holding a query x gallery matrix.
 
-    Similarities are computed for as many queries at a time as fit into ``memory_gb``, in one buffer that is used again
-    and again. Gallery images with the identity and the camera of the query are left out; ties count against the match.
+    Similarities are computed in blocks that fit into ``memory_gb``, in one buffer that is used again and again: of some
+    queries to the whole gallery, or, if it is too large for that, to one part of it after the other. So time grows no
+    faster than the gallery. The features may lie on disk (``numpy.memmap``): of the gallery's, no more than a few
+    hundred at a time are copied. Gallery images with the identity and the camera of the query are left out; ties count
+    against the match.
 
     Args:
         query: Q images; the features need not be normalised, and are not changed.
         gallery: G images, any number, with features of the same length.
         metric: a name in ``METRIC_REGISTRY``: ``cosine`` or ``euclidean``.
-        memory_gb: memory to use beside the features, in units of 1e9 bytes, > 0; one query at a time is the least.
-        blocks: some of ``query_blocks(query, gallery, memory_gb)``: rank only these queries; ``None``: all.
-        adjust: changes the similarities of each query before they are ranked; ``None``: they stay as they are.
+        memory_gb: memory to use beside the features and some numbers an image, in units of 1e9 bytes, > 0.
+        blocks: some of ``query_blocks(query, gallery, memory_gb, whole_rows=adjust is not None)``: rank only these
+            queries; ``None``: all.
+        adjust: changes the similarities of each query before they are ranked; ``None``: they stay as they are. With it,
+            the whole gallery is in a block.
         consumer: gets the scores of these queries, one query at a time, so that nothing is multiplied twice.
 
     Returns:
         For each query ``(M,)`` int64 ranks in ascending order, 1-based; empty if the query has no match.
 
     Raises:
-        ValueError: if the features differ in length, or a similarity is NaN or infinite (the message names the query).
+        ValueError: if the features differ in length, the memory is too small for a block, or a similarity
+            is NaN or infinite (the message names the query).
         KeyError: if there is no such metric, or the consumer's scores are not defined for it.
     """
     if query.features.shape[1] != gallery.features.shape[1]:
@@ -109,14 +131,16 @@ def rank_matches(
             f"query features have {query.features.shape[1]} dimensions and gallery features "
             f"{gallery.features.shape[1]}; both must come from one model"
         )
-    blocks = query_blocks(query, gallery, memory_gb) if blocks is None else blocks
+    whole_rows = adjust is not None
+    blocks = query_blocks(query, gallery, memory_gb, whole_rows=whole_rows) if blocks is None else blocks
     project = METRIC_REGISTRY.get(metric)
     score = None if consumer is None or adjust is not None else SCORE_REGISTRY.get(metric)
     if not blocks:
         return []
     dtype = torch.promote_types(torch.promote_types(query.features.dtype, gallery.features.dtype), torch.float32)
     origin = origin_of(gallery.features[:_CHUNK].to(dtype))
-    buffer = origin.new_empty(max(block.stop - block.start for block in blocks), len(gallery))  # (B, G)
+    _, columns = _block_shape(len(query), *gallery.features.shape, memory_gb, whole_rows)
+    buffer = origin.new_empty(max(block.stop - block.start for block in blocks), columns)  # (B, G), or (B, C)
     index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
     pids, camids = query.pids.cpu().numpy(), query.camids.cpu().numpy()
     lengths, offsets = (of.cpu().numpy() for of in _describe(gallery.features, project, origin))  # both (G,)
@@ -126,9 +150,21 @@ def rank_matches(
         for part in blocks:
             projected, offset = project(query.features[part].to(dtype), origin)  # (B, D)
             similarity = buffer[: len(projected)]
-            _fill(similarity, projected, gallery.features, project, origin)
             query_lengths = projected.norm(dim=1).cpu().numpy()
             rounding = Rounding(query_lengths, lengths, np.abs(offsets))
+            if columns < len(gallery):
+                own = [index.lookup(*of) for of in zip(pids[part].tolist(), camids[part].tolist(), strict=True)]
+                ranks += rank_parts(
+                    _parts(similarity, projected, gallery.features, project, origin, offsets),
+                    own,
+                    _chosen([places for places, _ in own], similarity, projected, gallery, project, origin, offsets),
+                    first_query=part.start,
+                    rounding=rounding,
+                    on_part=None if score is None else _scored(consumer, score, part.start, query_lengths),
+                )
+                bar.update(len(projected))
+                continue
+            _fill(similarity, projected, gallery.features, project, origin)
             complete = _with_offsets(similarity.cpu().numpy(), offsets)
             on_row = None
             if adjust is not None:
@@ -195,12 +231,14 @@ def _own(projected: Tensor, offset: Tensor | None) -> np.ndarray:
 def _scored(
     consumer: ScoreConsumer, score: Callable[..., np.ndarray], first: int, lengths: np.ndarray
 ) -> Callable[..., None]:
-    """Return an ``on_row`` of :func:`rank_rows` that makes scores of similarities; ``lengths`` ``(B,)`` of queries."""
+    """Return an ``on_row`` or ``on_part`` that makes scores of similarities; ``lengths`` ``(B,)`` of the queries."""
 
-    def hand_on(number: int, genuine: np.ndarray, slack: np.ndarray | float, row: np.ndarray, own: int) -> None:
+    def hand_on(
+        number: int, genuine: np.ndarray, slack: np.ndarray | float, row: np.ndarray, own: int, start: int = 0
+    ) -> None:
         squared = lengths[number - first] ** 2
         cautious = score(genuine - slack, squared)
-        consumer.add(number, score(genuine, squared), cautious, score(row, squared), own)
+        consumer.add(number, score(genuine, squared), cautious, score(row, squared), own, start)
 
     return hand_on
 
@@ -226,6 +264,53 @@ def _fill(block: Tensor, queries: Tensor, gallery: Tensor, project: Callable[...
     """Write the products of projected queries ``(B, D)`` and gallery ``(G, D)`` into ``block`` ``(B, G)``."""
     for part, projected, _ in _chunks(gallery, block.dtype, project, origin):
         torch.mm(queries, projected.t(), out=block[:, part])
+
+
+def _parts(
+    buffer: Tensor, queries: Tensor, gallery: Tensor, project: Callable[..., Any], origin: Tensor, offsets: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the similarities of projected queries ``(B, D)`` to one part of the gallery ``(G, D)`` after the other.
+
+    Each comes with the place of its first image, as ``(B, C)``, in the buffer ``(B, C)``.
+    """
+    for start in range(0, len(gallery), buffer.shape[1]):
+        part = slice(start, start + buffer.shape[1])
+        block = buffer[:, : len(gallery[part])]
+        _fill(block, queries, gallery[part], project, origin)
+        similarity = block.cpu().numpy()
+        similarity += offsets[part]
+        yield start, similarity
+
+
+def _chosen(
+    places: Sequence[np.ndarray],
+    buffer: Tensor,
+    queries: Tensor,
+    gallery: FeatureSet,
+    project: Callable[..., Any],
+    origin: Tensor,
+    offsets: np.ndarray,
+) -> list[np.ndarray]:
+    """Return the similarities of each projected query ``(B, D)`` to chosen gallery images, computed in the buffer.
+
+    They come from products of the same shape as those of whole parts, so that equal features are equally similar.
+    """
+    sizes = [len(of_one) for of_one in places]
+    rows, columns = np.repeat(np.arange(len(sizes)), sizes), np.concatenate([*places, np.empty(0, dtype=np.int64)])
+    images, position = np.unique(columns, return_inverse=True)
+    similarity = np.empty(len(columns), dtype=offsets.dtype)
+    order = np.argsort(position, kind="stable")
+    position = position[order]
+    for start in range(0, len(images), _CHUNK):
+        some = torch.from_numpy(
+            np.resize(images[start : start + _CHUNK], _CHUNK)
+        )  # the last ones again, if there are few
+        block = buffer[:, :_CHUNK]
+        _fill(block, queries, gallery.features[some], project, origin)
+        part = slice(*np.searchsorted(position, (start, start + _CHUNK)))
+        similarity[order[part]] = block.cpu().numpy()[rows[order[part]], position[part] - start]
+    similarity += offsets[columns]
+    return np.split(similarity, np.cumsum(sizes)[:-1])
 
 
 def _with_offsets(block: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
@@ -279,8 +364,28 @@ class _AdjustedRows:
         return False
 
 
-def _rows_at_a_time(queries: int, gallery: int, dimensions: int, budget: int) -> int:
-    """Return how many queries fit into ``budget`` bytes, with room for three float32 copies of what is projected."""
-    chunk = 12 * dimensions * min(gallery, _CHUNK)
-    most = max(1, min(_ROWS, (budget - chunk) // (4 * gallery + 12 * dimensions + 1)))
-    return max(1, -(-queries // -(-queries // most))) if queries else 1
+def _block_shape(queries: int, gallery: int, dimensions: int, memory_gb: float, whole_rows: bool) -> tuple[int, int]:
+    """Return how many queries, and how many gallery images, a block has; see :func:`fit_block`.
+
+    The number of queries depends on the memory only if it must: products of another shape are rounded otherwise.
+    """
+
+    def bytes_of(rows: int, columns: int) -> int:  # with room for three float32 copies of what is projected
+        return 12 * dimensions * (rows + min(columns, _CHUNK)) + 4 * rows * columns
+
+    together = _evened(queries, _ROWS)
+    rows, columns = fit_block(
+        memory_gb,
+        bytes_of,
+        rows=together,
+        columns=gallery,
+        fewest_rows=1 if whole_rows else together,
+        fewest_columns=gallery if whole_rows else _CHUNK,
+        what=f"ranking a query against {gallery} images" if whole_rows else f"ranking {together} queries at a time",
+    )
+    return _evened(queries, rows), columns if columns == gallery else columns - columns % _CHUNK
+
+
+def _evened(queries: int, most: int) -> int:
+    """Return the size of equal blocks of queries, at most ``most`` each."""
+    return -(-queries // -(-queries // most)) if queries else 1

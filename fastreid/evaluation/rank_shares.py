@@ -22,7 +22,7 @@ def rank_matches_together(
     gallery: FeatureSet,
     *,
     metric: str = "cosine",
-    memory_gb: float = 0.25,
+    memory_gb: float = 1.0,
     adjust: Adjust | None = None,
     consumer: ScoreConsumer | None = None,
 ) -> list[np.ndarray]:
@@ -51,7 +51,7 @@ def rank_matches_together(
         return rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, adjust=adjust, consumer=consumer)
     blocks, own, failure = [], [], None
     try:
-        blocks = query_blocks(query, gallery, memory_gb)
+        blocks = query_blocks(query, gallery, memory_gb, whole_rows=adjust is not None)
         mine = blocks[comm.get_rank() :: world]
         own = rank_matches(
             query, gallery, metric=metric, memory_gb=memory_gb, blocks=mine, adjust=adjust, consumer=consumer

@@ -21,8 +21,9 @@ from .cuhk03 import SingleShot, single_shot_rates
 from .details import open_set_details, query_details, rate_intervals, threshold_details, verification_details
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet, require_finite
+from .memory_budget import require_memory
 from .open_set import choose_absent
-from .pair_scores import PairScores, PairTable, ScoreScale, scores_to_keep
+from .pair_scores import PairScores, PairTable, ScoreScale, bytes_to_keep, scores_to_keep
 from .postprocess import Postprocess, Retrieval, build_postprocess
 from .protocol import PROTOCOL_REGISTRY
 from .rank import IdentityIndex
@@ -36,6 +37,8 @@ from .similarity import METRIC_REGISTRY
 __all__ = ["ReidEvaluator"]
 
 logger = logging.getLogger(__name__)
+
+_BESIDE_PAIRS = 100_000_000  # bytes, for blocks of similarities beside the scores that are kept
 
 
 class _Ranked(NamedTuple):
@@ -68,6 +71,7 @@ class ReidEvaluator(DatasetEvaluator):
         postprocess: what is done to the features before they are ranked; ``None``: nothing. From a config: those of
             ``TEST.POSTPROCESS`` that are on.
         draws: ``TEST.CUHK03.DRAWS``, at least 1, and ``TEST.CUHK03.SEED``, for protocols with drawn galleries.
+        memory_gb: ``TEST.MEMORY_GB``: memory to use beside the features, in units of 1e9 bytes, > 0.
 
     Attributes:
         details: after :meth:`evaluate`, on rank 0, what JSON can carry beside the results: see docs/evaluation.md.
@@ -94,6 +98,7 @@ class ReidEvaluator(DatasetEvaluator):
         resamples: int = 1000,
         postprocess: Postprocess | None = None,
         draws: tuple[int, int] = (10, 0),
+        memory_gb: float = 1.0,
     ) -> None:
         if num_query < 0:
             raise ValueError(f"num_query must be >= 0, got {num_query}")
@@ -105,6 +110,7 @@ class ReidEvaluator(DatasetEvaluator):
             raise ValueError(f"TEST.OPEN_SET.SHARE must be in [0, 1), got {open_set_share}")
         if resamples < 0:
             raise ValueError(f"TEST.BOOTSTRAP.RESAMPLES must be >= 0, got {resamples}")
+        require_memory(memory_gb, 0, "evaluation")
         if roc:
             SCORE_REGISTRY.get(metric)
         METRIC_REGISTRY.get(metric)  # an unknown name is an error before the model has run over the test set
@@ -124,6 +130,7 @@ class ReidEvaluator(DatasetEvaluator):
         self._open_set_share = open_set_share
         self._threshold = threshold
         self._resamples = resamples
+        self._memory_gb = memory_gb
         self._features = FeatureCollector()
         self._postprocess = Postprocess() if postprocess is None else postprocess
         self._paths: list[str] = []
@@ -132,7 +139,7 @@ class ReidEvaluator(DatasetEvaluator):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``CUHK03``, ``POSTPROCESS``, ``ROC``, and its companions."""
+        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``CUHK03``, ``POSTPROCESS``, ``MEMORY_GB``, ``ROC``, the rest."""
         return {
             "num_query": num_query,
             "metric": cfg.TEST.METRIC,
@@ -144,6 +151,7 @@ class ReidEvaluator(DatasetEvaluator):
             "resamples": cfg.TEST.BOOTSTRAP.RESAMPLES,
             "postprocess": build_postprocess(cfg),
             "draws": (cfg.TEST.CUHK03.DRAWS, cfg.TEST.CUHK03.SEED),
+            "memory_gb": cfg.TEST.MEMORY_GB,
         }
 
     def reset(self) -> None:
@@ -195,8 +203,8 @@ class ReidEvaluator(DatasetEvaluator):
             What :meth:`evaluate` returns; ``details`` and ``queries`` are set as well.
 
         Raises:
-            ValueError: on every rank, if a feature is NaN or infinite (the message says how many and where), or the
-                images do not fit the protocol.
+            ValueError: on every rank, if a feature is NaN or infinite (the message says how many and where), the images
+                do not fit the protocol, or ``TEST.MEMORY_GB`` is too small.
         """
         require_finite([query, gallery], paths)
         self._postprocess.report.clear()
@@ -283,12 +291,16 @@ class ReidEvaluator(DatasetEvaluator):
         gallery = replace(judged_gallery, features=retrieval.gallery.features)
         q_pids, g_pids = query.pids.cpu().numpy(), gallery.pids.cpu().numpy()
         absent, pairs, sketch, keep = q_pids[:0], None, None, 0
+        memory_gb = self._memory_gb
         if self._roc:
             absent, pairs, scale, keep = self._prepare_pairs(query, gallery, retrieval.adjust)
+            memory_gb -= bytes_to_keep(keep) / 1e9
             sketch = ScoreSketch(q_pids, scale=scale, num_gallery=len(gallery)) if self._resamples else None
         shots = None if self._draws is None else SingleShot(g_pids, draws=self._draws[0], seed=self._draws[1])
         consumer = Consumers.of(cameras, shots, sketch, pairs)
-        ranks = rank_matches_together(query, gallery, metric=self._metric, adjust=retrieval.adjust, consumer=consumer)
+        ranks = rank_matches_together(
+            query, gallery, metric=self._metric, memory_gb=memory_gb, adjust=retrieval.adjust, consumer=consumer
+        )
         if sketch is not None:
             sketch.gather()
         return _Ranked(
@@ -325,6 +337,11 @@ class ReidEvaluator(DatasetEvaluator):
         scores = sample_scores(query, gallery, metric=self._metric, adjust=adjust)
         kind, value = self._threshold
         keep = scores_to_keep(impostors, max(1e-2, value if kind == "fpr" else 0.0))
+        require_memory(
+            self._memory_gb,
+            bytes_to_keep(keep) + _BESIDE_PAIRS,
+            f"TEST.ROC of {impostors} pairs of different identities",
+        )
         scale = comm.all_gather(ScoreScale.of_sample(scores))[0]
         pairs = PairScores(
             len(query),

@@ -84,6 +84,7 @@ class KReciprocal:
         k1: neighbours of an image, beside itself, that may be mutual, at least 1.
         k2: images, itself included, whose encodings are averaged, at least 1; 1: none.
         lambda_value: weight of the original distance, in [0, 1].
+        memory_gb: memory for the products with members of the sets, in units of 1e9 bytes, > 0.
 
     Raises:
         ValueError: if a number is out of its range, or there are too few neighbours.
@@ -99,6 +100,7 @@ class KReciprocal:
         k1: int = 20,
         k2: int = 6,
         lambda_value: float = 0.3,
+        memory_gb: float = 0.25,
     ) -> None:
         check_rerank(k1, k2, lambda_value)
         wanted = min(max(k1 + 1, k2), len(features))
@@ -111,7 +113,7 @@ class KReciprocal:
             )
         order = neighbours.places.cpu().numpy()
         sets = reciprocal_sets(order[:, : k1 + 1], half_of(k1))
-        halves, own = half_squared_distances(features, sets, neighbours, metric=metric)
+        halves, own = half_squared_distances(features, sets, neighbours, metric=metric, memory_gb=memory_gb)
         ranges = own - neighbours.lowest.double().cpu().numpy()  # half the largest squared distance of each image
         # an image that is as near as can be to all others has distance 0 to them
         scales = np.divide(1.0, ranges, out=np.zeros_like(ranges), where=ranges > 0)
@@ -139,7 +141,7 @@ def check_rerank(k1: int, k2: int, lambda_value: float) -> None:
 
 
 def half_squared_distances(
-    features: Tensor, sets: csr_array, neighbours: Neighbours, *, metric: str
+    features: Tensor, sets: csr_array, neighbours: Neighbours, *, metric: str, memory_gb: float = 0.25
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return half the squared distance to each member of each set; those to neighbours are known already.
 
@@ -148,6 +150,7 @@ def half_squared_distances(
         sets: ``(N, N)`` sparse, see ``reciprocal_sets``.
         neighbours: of the images among themselves.
         metric: what ``neighbours`` were found by: ``cosine`` or ``euclidean``.
+        memory_gb: see :func:`~.knn.pair_similarity`.
 
     Returns:
         Half squared distances, at least 0, in the order of ``sets.data``, and the similarity of each image to itself
@@ -155,7 +158,8 @@ def half_squared_distances(
     """
     count = len(features)
     everyone = torch.arange(count, device=features.device)
-    own = pair_similarity(features, features, everyone, everyone, metric=metric).double().cpu().numpy()
+    own = pair_similarity(features, features, everyone, everyone, metric=metric, memory_gb=memory_gb)
+    own = own.double().cpu().numpy()
     places, order = neighbours.places.cpu().sort(dim=1)  # (N, K)
     keys = (places + torch.arange(count)[:, None] * count).flatten().numpy()  # ascending
     values = neighbours.similarity.cpu().gather(1, order).flatten().double().numpy()
@@ -165,7 +169,8 @@ def half_squared_distances(
     similarity = values[at]
     new = np.flatnonzero(keys[at] != wanted)
     left, right = (torch.from_numpy(side[new]).to(features.device) for side in (rows, columns))
-    similarity[new] = pair_similarity(features, features, left, right, metric=metric).double().cpu().numpy()
+    found = pair_similarity(features, features, left, right, metric=metric, memory_gb=memory_gb)
+    similarity[new] = found.double().cpu().numpy()
     return np.maximum(own[rows] - similarity, 0), own
 
 

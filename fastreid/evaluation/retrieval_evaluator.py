@@ -19,6 +19,7 @@ from .details import query_details, rate_intervals
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet, require_finite
 from .loo_retrieval import leave_one_out_ranks, retrieval_by_query
+from .memory_budget import require_memory
 from .protocol import leave_one_out
 from .rates import rates_by_query, warn_unmatched
 from .similarity import METRIC_REGISTRY
@@ -44,6 +45,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         protocol: ``TEST.PROTOCOL``, which must be ``leave_one_out``: the loader has each image once by it.
         recall_at: ``TEST.RETRIEVAL.RECALL``, the k of Recall@k, in rising order.
         resamples: ``TEST.BOOTSTRAP.RESAMPLES``, at least 0; 0: no confidence intervals.
+        memory_gb: ``TEST.MEMORY_GB``: memory to use beside the features, in units of 1e9 bytes, > 0.
 
     Attributes:
         details: after :meth:`evaluate`, on rank 0: ``queries``, ``intervals``, ``breakdown`` by identity.
@@ -63,8 +65,10 @@ class RetrievalEvaluator(DatasetEvaluator):
         protocol: str = _PROTOCOL,
         recall_at: Sequence[int] = (1, 2, 4, 8),
         resamples: int = 1000,
+        memory_gb: float = 1.0,
     ) -> None:
         METRIC_REGISTRY.get(metric)
+        require_memory(memory_gb, 0, "evaluation")
         if protocol != _PROTOCOL:
             raise ValueError(
                 f"TEST.PROTOCOL is {protocol}, but RetrievalEvaluator looks for each image among all others: set "
@@ -77,6 +81,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         if resamples < 0:
             raise ValueError(f"TEST.BOOTSTRAP.RESAMPLES must be >= 0, got {resamples}")
         self._metric, self._recall_at, self._resamples = metric, tuple(recall_at), resamples
+        self._memory_gb = memory_gb
         self._features = FeatureCollector()
         self._paths: list[str] = []
         self.details: dict[str, Any] = {}
@@ -84,7 +89,7 @@ class RetrievalEvaluator(DatasetEvaluator):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
-        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``RETRIEVAL``, ``BOOTSTRAP``."""
+        """Read ``TEST``: ``METRIC``, ``PROTOCOL``, ``RETRIEVAL``, ``BOOTSTRAP``, ``MEMORY_GB``."""
         refused = [name for name in ("CAMERA_NORM", "DBA", "AQE", "RERANK", "ROC") if cfg.TEST[name].ENABLED]
         if refused:
             raise ValueError(
@@ -96,6 +101,7 @@ class RetrievalEvaluator(DatasetEvaluator):
             "protocol": cfg.TEST.PROTOCOL,
             "recall_at": tuple(cfg.TEST.RETRIEVAL.RECALL),
             "resamples": cfg.TEST.BOOTSTRAP.RESAMPLES,
+            "memory_gb": cfg.TEST.MEMORY_GB,
         }
 
     def reset(self) -> None:
@@ -151,7 +157,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         _, images = leave_one_out(query, gallery)
         paths = list(paths) if len(paths) == len(images) else [""] * len(images)
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL): %d images", _PROTOCOL, len(images))
-        ranks = leave_one_out_ranks(images.features, images.pids, metric=self._metric)
+        ranks = leave_one_out_ranks(images.features, images.pids, metric=self._metric, memory_gb=self._memory_gb)
         if not comm.is_main_process():
             return {}
         warn_unmatched(ranks)

@@ -42,9 +42,11 @@ class ScoreSketch:
         self._step = max(1, -(-num_gallery // _COLUMNS))
         self.impostors = np.zeros((identities.size, self._bars), dtype=np.int64)
 
-    def add(self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int) -> None:
-        """Take in one query; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
-        seen = others[:: self._step]
+    def add(
+        self, query: int, genuine: np.ndarray, cautious: np.ndarray, others: np.ndarray, own: int, start: int = 0
+    ) -> None:
+        """Take in one query, or a part of it; see :class:`~.rank_blocks.ScoreConsumer`. The arrays stay as they are."""
+        seen = others[-start % self._step :: self._step]
         bars = self._scale.bins(seen[seen > -np.inf]) >> self._shift
         self.impostors[self._group[query]] += np.bincount(bars, minlength=self._bars)
 

@@ -20,8 +20,10 @@ from fastreid.evaluation.breakdown import (
 )
 from fastreid.evaluation.consumers import Consumers
 from fastreid.evaluation.cuhk03 import SingleShot
+from fastreid.evaluation.features import FeatureSet
 from fastreid.evaluation.pair_scores import ScoreScale
 from fastreid.evaluation.rank import IdentityIndex
+from fastreid.evaluation.rank_blocks import rank_matches
 from fastreid.evaluation.rates import rates_by_query
 from fastreid.evaluation.score_sketch import ScoreSketch
 from fastreid.evaluation.similarity import METRIC_REGISTRY
@@ -167,9 +169,40 @@ def test_nothing_to_break_down():
     assert by_camera_pair([], [], np.empty(0)) == []
 
 
-def test_cameras_may_be_noted_in_any_order():
-    """What notes only its own query needs no order, so that rows can be ranked in threads."""
-    cameras = MatchCameras(np.arange(1), np.zeros(1), IdentityIndex(np.arange(1), np.ones(1)), np.ones(1))
-    assert Consumers.of(cameras, SingleShot(np.arange(3))).any_order
-    assert not Consumers.of(cameras, ScoreSketch(np.arange(3), scale=ScoreScale(0.0, 1.0), num_gallery=3)).any_order
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_consumers_of_a_gallery_in_parts_find_the_same(metric):
+    generator = torch.Generator().manual_seed(0)
+    query, gallery = (
+        FeatureSet(
+            torch.randn(n, 16, generator=generator),
+            torch.randint(0, 9, (n,), generator=generator),
+            torch.randint(0, 4, (n,), generator=generator),
+        )
+        for n in (20, 3000)
+    )
+    labels = (query.pids.numpy(), query.camids.numpy())
+    index = IdentityIndex(gallery.pids.numpy(), gallery.camids.numpy())
+    found = []
+    for memory_gb in (1.0, 0.0003):
+        cameras = MatchCameras(*labels, index, gallery.camids.numpy())
+        shots = SingleShot(gallery.pids.numpy(), draws=5)
+        sketch = ScoreSketch(labels[0], scale=ScoreScale(0.0, 1.0), num_gallery=3000)
+        starts = []
+        consumer = Consumers.of(cameras, shots, sketch, Starts(starts))
+        rank_matches(query, gallery, metric=metric, memory_gb=memory_gb, consumer=consumer)
+        found.append((cameras.cameras, shots.ranks, {0: sketch.impostors}))
+        assert (max(starts) > 0) == (memory_gb < 1)
+    for whole, parts in zip(*found, strict=True):
+        assert whole.keys() == parts.keys()
+        assert all(np.array_equal(own, parts[key]) for key, own in whole.items())
     assert Consumers.of(None, None) is None
+
+
+class Starts:
+    """A consumer that notes where parts of the gallery begin."""
+
+    def __init__(self, starts):
+        self._starts = starts
+
+    def add(self, query, genuine, cautious, others, own, start=0):
+        self._starts.append(start)

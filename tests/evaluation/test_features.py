@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from fastreid.evaluation.features import FeatureCollector, FeatureSet
+from fastreid.evaluation.features import FeatureCollector, FeatureSet, require_finite
 from fastreid.evaluation.reid_evaluation import ReidEvaluator
 
 
@@ -51,6 +51,11 @@ def test_features_that_are_not_finite_are_counted_and_placed():
         whole.require_finite()
     with pytest.raises(ValueError, match=r"at positions 17, \.\.\. of the test set"):
         whole.require_finite(most_named=1)
+    paths = [f"{place}.jpg" for place in range(5000)]
+    with pytest.raises(ValueError, match=r"2 of 6000 .* at positions 17 \(17\.jpg\), 4500 \(4500\.jpg\) of the test"):
+        require_finite([whole[:4499], whole[4499:]], paths)
+    with pytest.raises(ValueError, match=r"at positions 2 of the test set"):
+        require_finite([FeatureSet(torch.tensor([[1.0], [2.0], [torch.inf]]).half(), *labels(3))], ["a", "b"])
 
 
 def test_collector_keeps_float32_on_the_cpu_in_order_and_can_be_asked_again():

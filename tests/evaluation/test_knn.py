@@ -87,7 +87,7 @@ def test_no_query_and_no_database():
 
 def test_blocks_of_queries_are_those_of_the_whole():
     query, database = features(11).float(), features(30, seed=1).float()
-    memory = 1e-6
+    memory = 7e-5
     blocks = knn_blocks(11, 6, memory)
     assert len(blocks) > 2
     whole = knn(query, database, 3, memory_gb=memory)
@@ -97,7 +97,7 @@ def test_blocks_of_queries_are_those_of_the_whole():
 
 
 def test_blocks_cover_all_queries_within_the_memory():
-    for memory in (1.0, 0.01, 1e-9):
+    for memory in (1.0, 0.02, 0.0169):
         blocks = knn_blocks(5000, 2048, memory)
         assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(5000))
     rows, columns = knn_module._block_size(2048, 0.05)
@@ -112,8 +112,10 @@ def test_bad_arguments():
         knn(features(1), features(1), 1, engine="annoy")
     with pytest.raises(ValueError, match="6 dimensions and database features 5"):
         knn(features(1), features(1, dimensions=5), 1)
-    with pytest.raises(ValueError, match="memory_gb must be > 0"):
+    with pytest.raises(ValueError, match=r"TEST\.MEMORY_GB \(memory_gb\) must be > 0"):
         knn(features(1), features(1), 1, memory_gb=0)
+    with pytest.raises(ValueError, match=r"neighbours of an image takes 5\.33e-05 GB at least"):
+        knn(features(1), features(1), 1, memory_gb=1e-9)
     bad = features(3)
     bad[1] = torch.nan
     with pytest.raises(ValueError, match="similarities of image 1 to others are NaN"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from fastreid.evaluation import pair_scores
+from fastreid.evaluation import pair_scores, rank_blocks
 from fastreid.evaluation.features import FeatureSet
 from fastreid.evaluation.pair_scores import BINS, PairScores, ScoreScale, scores_to_keep
 from fastreid.evaluation.rank_blocks import rank_matches, sample_scores
@@ -61,8 +61,9 @@ def test_every_metric_has_scores():
 
 
 @pytest.mark.parametrize("metric", sorted(SCORE_REGISTRY))
-@pytest.mark.parametrize("memory_gb", [1e-9, 1.0])
-def test_what_is_kept_of_few_pairs_is_all(metric, memory_gb):
+@pytest.mark.parametrize("memory_gb", [1.7e-6, 1.0])
+def test_what_is_kept_of_few_pairs_is_all(metric, memory_gb, monkeypatch):
+    monkeypatch.setattr(rank_blocks, "_CHUNK", 8)  # of which one or two fit into the smaller memory
     query, gallery = random_set(9, 1), random_set(30, 2)
     genuine, impostors, best = scores_as_loops(query, gallery, metric)
     table = table_of(query, gallery, metric, memory_gb=memory_gb)
@@ -77,6 +78,20 @@ def test_what_is_kept_of_few_pairs_is_all(metric, memory_gb):
     for name in ("genuine_query", "top_query"):
         assert np.bincount(getattr(table, name), minlength=9).sum() == getattr(table, name).size
     assert np.bincount(table.top_query, minlength=9).tolist() == expected
+
+
+@pytest.mark.parametrize("metric", sorted(SCORE_REGISTRY))
+@pytest.mark.parametrize("memory_gb", [0.0003, 0.0005])
+def test_a_gallery_in_parts_leaves_the_same_table(metric, memory_gb):
+    query, gallery = random_set(70, 1), random_set(3000, 2)
+    gallery.features[5:900] = gallery.features[1200:2095]
+    options = {"keep": 5000, "held_out": np.flatnonzero(gallery.pids.numpy() == 3)}
+    whole = table_of(query, gallery, metric, **options)
+    parts = table_of(query, gallery, metric, **options, memory_gb=memory_gb)
+    for name in ("top", "counts", "impostors", "best_other", "is_right", "genuine_query"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    for name in ("genuine", "best_match"):  # may come from a product of another shape
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("metric", sorted(SCORE_REGISTRY))

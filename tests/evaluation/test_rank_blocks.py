@@ -10,7 +10,11 @@ from fastreid.evaluation.rank import match_ranks
 from fastreid.evaluation.rank_blocks import Adjustment, rank_matches
 from fastreid.evaluation.similarity import METRIC_REGISTRY, origin_of
 
-TINY = 1e-9  # GB: one query at a time
+
+def least(queries, gallery, dimensions=6, chunk=512):
+    """Return the memory, in GB, of a block of all queries and one chunk of the gallery."""
+    columns = min(gallery, chunk)
+    return (12 * dimensions * (queries + columns) + 4 * queries * columns) / 1e9
 
 
 def random_set(count, *, dimensions=6, identities=4, seed=0, dtype=torch.float64):
@@ -38,13 +42,13 @@ def ranks_as_loops(query, gallery, metric):
 
 
 @pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
-@pytest.mark.parametrize("memory_gb", [TINY, 2e-6, 1.0])
+@pytest.mark.parametrize("times", [1, 2, 1e6])
 @pytest.mark.parametrize("chunk", [1, 7, 2048])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_ranks_are_those_of_the_definition(metric, memory_gb, chunk, dtype, monkeypatch):
+def test_ranks_are_those_of_the_definition(metric, times, chunk, dtype, monkeypatch):
     monkeypatch.setattr(rank_blocks, "_CHUNK", chunk)
     query, gallery = random_set(11, seed=1, dtype=dtype), random_set(33, seed=2, dtype=dtype)
-    ranks = rank_matches(query, gallery, metric=metric, memory_gb=memory_gb)
+    ranks = rank_matches(query, gallery, metric=metric, memory_gb=times * least(11, 33, chunk=chunk))
     assert [r.tolist() for r in ranks] == ranks_as_loops(query, gallery, metric)
 
 
@@ -101,11 +105,14 @@ def test_ties_count_against_the_match():
 
 
 @pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
-def test_a_similarity_that_is_not_finite_names_the_query(metric):
+def test_a_similarity_that_is_not_finite_names_the_query(metric, monkeypatch):
     query, gallery = random_set(5, seed=1), random_set(7, seed=2)
     query.features[3, 0] = torch.nan
     with pytest.raises(ValueError, match="query 3 to the gallery has 7 of 7 values"):
-        rank_matches(query, gallery, metric=metric, memory_gb=TINY)
+        rank_matches(query, gallery, metric=metric, memory_gb=least(5, 7))
+    with pytest.raises(ValueError, match="query 3 to gallery images from 0 on has 2 of 2 values"):
+        monkeypatch.setattr(rank_blocks, "_CHUNK", 2)
+        rank_matches(query, gallery, metric=metric, memory_gb=least(5, 2))
 
 
 @pytest.mark.parametrize("size", [1e18, 1e20])
@@ -147,10 +154,37 @@ def test_the_block_is_the_only_large_buffer(monkeypatch):
     seen = []
     fill = rank_blocks._fill
     monkeypatch.setattr(rank_blocks, "_fill", lambda block, *rest: seen.append(block) or fill(block, *rest))
-    budget = 12 * 6 * 50 + 5 * (4 * 50 + 12 * 6 + 1)  # room for five queries
-    rank_matches(query, gallery, memory_gb=budget / 1e9)
+    budget = 12 * 6 * 50 + 5 * (4 * 50 + 12 * 6) + 1  # room for five queries
+    rank_matches(query, gallery, memory_gb=budget / 1e9, adjust=lambda number: Adjustment(1.0, np.zeros(50)))
     assert [len(block) for block in seen] == [5] * 8
     assert len({block.data_ptr() for block in seen}) == 1
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_a_budget_changes_no_rank(metric, adjusted):
+    """Duplicates, ties and queries without a match are among the images."""
+    query, gallery = (random_set(n, seed=n, dimensions=37, identities=60, dtype=torch.float32) for n in (70, 2100))
+    gallery.features[5:900] = gallery.features[1200:2095]
+    gallery.features[40:80] = query.features[0]
+    adjust = (lambda number: Adjustment(0.5 + number, np.linspace(-1, 1, 2100))) if adjusted else None
+    large = rank_matches(query, gallery, metric=metric, memory_gb=1.0, adjust=adjust)
+    for budget in [0.0012, 0.0014] if adjusted else [least(70, 2100, 37), 0.0007]:
+        small = rank_matches(query, gallery, metric=metric, memory_gb=budget, adjust=adjust)
+        assert [r.tolist() for r in small] == [r.tolist() for r in large]
+
+
+def test_a_large_gallery_comes_in_parts(monkeypatch):
+    """A small budget leaves the queries together, so that the gallery is gone through once."""
+    query, gallery = random_set(40, seed=1), random_set(50, seed=2)
+    monkeypatch.setattr(rank_blocks, "_CHUNK", 10)
+    seen = []
+    fill = rank_blocks._fill
+    monkeypatch.setattr(rank_blocks, "_fill", lambda block, *rest: seen.append(block.shape) or fill(block, *rest))
+    budget = 12 * 6 * (40 + 10) + 4 * 40 * 25
+    rank_matches(query, gallery, memory_gb=budget / 1e9)
+    assert seen[-3:] == [(40, 20), (40, 20), (40, 10)]
+    assert max(rows * columns for rows, columns in seen) == 800
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -164,15 +198,18 @@ def test_rounding_does_not_tell_equal_features_apart(metric, images, dimensions)
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="memory_gb must be > 0, got 0"):
+    with pytest.raises(ValueError, match=r"TEST\.MEMORY_GB \(memory_gb\) must be > 0, got 0"):
         rank_matches(random_set(1), random_set(1), memory_gb=0)
+    with pytest.raises(ValueError, match=r"is 1e-07, but ranking 5 queries at a time takes 1\.28e-06 GB at least"):
+        rank_matches(random_set(5), random_set(10), memory_gb=1e-7)
+    assert len(rank_matches(random_set(5), random_set(10), memory_gb=1.28e-6)) == 5
     with pytest.raises(ValueError, match="query features have 6 dimensions and gallery features 5"):
         rank_matches(random_set(1), random_set(1, dimensions=5))
     with pytest.raises(KeyError, match=r"TEST\.METRIC: no 'cosin'\. Did you mean 'cosine'"):
         rank_matches(random_set(1), random_set(1), metric="cosin")
 
 
-@pytest.mark.parametrize("memory_gb", [TINY, 1.0])
+@pytest.mark.parametrize("memory_gb", [least(1, 33), 1.0])
 @pytest.mark.parametrize("metric", sorted(METRIC_REGISTRY))
 def test_adjusted_similarities_are_ranked(metric, memory_gb):
     query, gallery = random_set(11, seed=1), random_set(33, seed=2)

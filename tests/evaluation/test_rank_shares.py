@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from fastreid.evaluation import (
     ReidEvaluator,
     RetrievalEvaluator,
     inference_on_dataset,
+    rank_blocks,
     rank_matches,
 )
 from fastreid.evaluation.knn import knn, knn_blocks
@@ -29,10 +31,10 @@ from fastreid.utils import comm
 from ..ranks import run_ranks
 
 WORLD = 3
-# memory, in GB, that makes 1, 2 (one rank has nothing to do), 11 blocks
-MEMORY = {1: 1.0, 2: 2.1e-6, 11: 1e-9}
+# queries in a block, for 1, 2 (one rank has nothing to do), 11 blocks
+ROWS = {1: 1024, 2: 6, 11: 1}
 
-KNN_MEMORY = (1.0, 1e-6)  # GB: one block, and many
+KNN_MEMORY = (1.0, 5.2e-5)  # GB: one block, and many
 
 
 def options():
@@ -130,8 +132,9 @@ def work(rank):
     logging.disable(logging.CRITICAL)
     query, gallery = images().split(11)
     found = {"ranks": {}, "chunks": {}}
-    for blocks, memory in MEMORY.items():
-        ranks = rank_matches_together(query, gallery, memory_gb=memory)
+    for blocks, rows in ROWS.items():
+        with mock.patch.object(rank_blocks, "_ROWS", rows):
+            ranks = rank_matches_together(query, gallery)
         found["ranks"][blocks] = [r.tolist() for r in ranks]
     everything = images().features
     found["neighbours"] = {}
@@ -167,7 +170,8 @@ def work(rank):
     large = images()
     large.features[4] = 3e38
     query, gallery = large.split(11)
-    found["overflow"] = failure(rank_matches_together, query, gallery, metric="euclidean", memory_gb=1e-9)
+    with mock.patch.object(rank_blocks, "_ROWS", 1):
+        found["overflow"] = failure(rank_matches_together, query, gallery, metric="euclidean")
     # an image of rank 0 cannot be read; the batches after it are not waited for
     found["broken"] = failure(infer, ReidEvaluator(num_query=11), broken=2)
     # the evaluator of the last rank refuses its batch
@@ -183,18 +187,20 @@ def found(tmp_path_factory):
 
 def test_every_rank_gets_the_ranks_of_one_process(found):
     query, gallery = images().split(11)
-    for blocks, memory in MEMORY.items():
-        assert len(query_blocks(query, gallery, memory)) == blocks
-        expected = [r.tolist() for r in rank_matches(query, gallery, memory_gb=memory)]
+    for blocks, rows in ROWS.items():
+        with mock.patch.object(rank_blocks, "_ROWS", rows):
+            assert len(query_blocks(query, gallery)) == blocks
+            expected = [r.tolist() for r in rank_matches(query, gallery)]
         assert [rank["ranks"][blocks] for rank in found] == [expected] * WORLD
     assert [rank["none"] for rank in found] == [[]] * WORLD
 
 
-def test_blocks_of_queries_are_ranked_by_themselves():
+def test_blocks_of_queries_are_ranked_by_themselves(monkeypatch):
+    monkeypatch.setattr(rank_blocks, "_ROWS", 1)
     query, gallery = images().split(11)
-    blocks = query_blocks(query, gallery, 1e-9)
-    whole = rank_matches(query, gallery, memory_gb=1e-9)
-    part = rank_matches(query, gallery, memory_gb=1e-9, blocks=blocks[1::3])
+    blocks = query_blocks(query, gallery)
+    whole = rank_matches(query, gallery)
+    part = rank_matches(query, gallery, blocks=blocks[1::3])
     assert len(part) == 4
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(part, whole[1::3], strict=True))
 

@@ -268,3 +268,36 @@ def test_bad_arguments():
     cfg.TEST.METRIC = "jaccard"
     with pytest.raises(KeyError, match=r"TEST\.METRIC: no 'jaccard'.*cosine, euclidean"):
         ReidEvaluator(cfg, 1)
+
+
+@pytest.mark.parametrize("options", [["CAMERA_NORM", "DBA", "AQE"], ["RERANK"], []])
+def test_the_memory_budget_changes_no_number(options):
+    features, pids, camids, num_query = data(count=1300, num_query=50)
+    found = []
+    for memory_gb in (0.0002, 1.0):
+        cfg = get_cfg()
+        cfg.TEST.MEMORY_GB = memory_gb
+        for name in options:
+            cfg.TEST[name].ENABLED = True
+        evaluator = filled(cfg, features, pids, camids, num_query)
+        found.append((evaluator.evaluate(), evaluator.queries))
+    assert found[0][0] == found[1][0]
+    for name, values in found[0][1].items():
+        np.testing.assert_array_equal(values, found[1][1][name])
+
+
+def test_a_budget_that_is_too_small_is_an_error_that_says_what_would_do():
+    features, pids, camids, num_query = data(count=1300, num_query=50)
+    cfg = get_cfg()
+    cfg.TEST.MEMORY_GB = 1e-5
+    with pytest.raises(ValueError, match=r"TEST\.MEMORY_GB \(memory_gb\) is 1e-05, but ranking 50 queries at a time"):
+        filled(cfg, features, pids, camids, num_query).evaluate()
+    cfg = roc_cfg("TEST.MEMORY_GB", 0.1)
+    with pytest.raises(
+        ValueError, match=r"is 0\.1, but TEST\.ROC of \d+ pairs of different identities takes 0\.1\d+ GB"
+    ):
+        filled(cfg, features, pids, camids, num_query).evaluate()
+    cfg.TEST.MEMORY_GB = 0.2
+    assert filled(cfg, features, pids, camids, num_query).evaluate()
+    with pytest.raises(ValueError, match=r"TEST\.MEMORY_GB \(memory_gb\) must be > 0, got -1"):
+        ReidEvaluator(num_query=1, memory_gb=-1)

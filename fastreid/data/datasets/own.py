@@ -35,15 +35,29 @@ class OwnDataset(ImageDataset):
         self.dataset_name = name
         query, gallery = _test_splits(name, splits)
         self._test = [*query, *gallery]
+        self._query_count = len(query)
         train = splits.get("train", ())
         self._has_cameras = all(camera is not None for _, _, camera in [*train, *self._test])
         pids = _numbers(identity for _, identity, _ in self._test)
         camids = {**_numbers(camera for _, _, camera in self._test if camera is not None), None: -1}
+        self._labelled_train = list(train)
         super().__init__(
             [self._name_labels(labelled) for labelled in train],
             *([(path, pids[identity], camids[camera]) for path, identity, camera in part] for part in (query, gallery)),
             **options,
         )
+
+    def labels_as_written(self, split: str) -> list[tuple[str, str]]:
+        """Return identity and camera of each image of ``train``, ``query`` or ``gallery`` as its owner wrote them.
+
+        A camera that is not known is empty.
+        """
+        labelled = {
+            "train": self._labelled_train,
+            "query": self._test[: self._query_count],
+            "gallery": self._test[self._query_count :],
+        }[split]
+        return [(identity, "" if camera is None else camera) for _, identity, camera in labelled]
 
     @property
     def _title(self) -> str:

@@ -28,22 +28,37 @@ class AQE:
         k: ``TEST.AQE.QE_K``, at least 1.
         alpha: ``TEST.AQE.ALPHA``, at least 0.
         device: where neighbours are searched; ``None``: where the features are.
+        memory_gb: ``TEST.MEMORY_GB``, for the search.
     """
 
     key = "AQE"
     is_last = False
 
     @configurable
-    def __init__(self, *, times: int = 1, k: int = 5, alpha: float = 3.0, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        times: int = 1,
+        k: int = 5,
+        alpha: float = 3.0,
+        device: torch.device | None = None,
+        memory_gb: float = 0.25,
+    ) -> None:
         _check("TEST.AQE.QE_TIME", times, "TEST.AQE.QE_K", k, "TEST.AQE.ALPHA", alpha)
         self._expand = functools.partial(expand, times=times, k=k, alpha=alpha)
-        self._search = functools.partial(knn_together, device=device)
+        self._search = functools.partial(knn_together, device=device, memory_gb=memory_gb)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Read ``TEST.AQE`` and ``MODEL.DEVICE``."""
+        """Read ``TEST.AQE``, ``TEST.MEMORY_GB`` and ``MODEL.DEVICE``."""
         node = cfg.TEST.AQE
-        return {"times": node.QE_TIME, "k": node.QE_K, "alpha": node.ALPHA, "device": search_device(cfg)}
+        return {
+            "times": node.QE_TIME,
+            "k": node.QE_K,
+            "alpha": node.ALPHA,
+            "device": search_device(cfg),
+            "memory_gb": cfg.TEST.MEMORY_GB,
+        }
 
     def __call__(self, retrieval: Retrieval) -> Retrieval:
         """Replace the features of queries and gallery."""
@@ -66,22 +81,37 @@ class DBA:
         k: ``TEST.DBA.K``, at least 1.
         alpha: ``TEST.DBA.ALPHA``, at least 0.
         device: where neighbours are searched; ``None``: where the features are.
+        memory_gb: ``TEST.MEMORY_GB``, for the search.
     """
 
     key = "DBA"
     is_last = False
 
     @configurable
-    def __init__(self, *, times: int = 1, k: int = 5, alpha: float = 3.0, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        times: int = 1,
+        k: int = 5,
+        alpha: float = 3.0,
+        device: torch.device | None = None,
+        memory_gb: float = 0.25,
+    ) -> None:
         _check("TEST.DBA.TIMES", times, "TEST.DBA.K", k, "TEST.DBA.ALPHA", alpha)
         self._expand = functools.partial(expand, times=times, k=k, alpha=alpha)
-        self._search = functools.partial(knn_together, device=device)
+        self._search = functools.partial(knn_together, device=device, memory_gb=memory_gb)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Read ``TEST.DBA`` and ``MODEL.DEVICE``."""
+        """Read ``TEST.DBA``, ``TEST.MEMORY_GB`` and ``MODEL.DEVICE``."""
         node = cfg.TEST.DBA
-        return {"times": node.TIMES, "k": node.K, "alpha": node.ALPHA, "device": search_device(cfg)}
+        return {
+            "times": node.TIMES,
+            "k": node.K,
+            "alpha": node.ALPHA,
+            "device": search_device(cfg),
+            "memory_gb": cfg.TEST.MEMORY_GB,
+        }
 
     def __call__(self, retrieval: Retrieval) -> Retrieval:
         """Replace the features of the gallery."""

@@ -27,6 +27,7 @@ class Rerank:
         k2: ``TEST.RERANK.K2``, at least 1.
         lambda_value: ``TEST.RERANK.LAMBDA``, in [0, 1].
         device: where neighbours are searched; ``None``: where the features are.
+        memory_gb: ``TEST.MEMORY_GB``, for the search.
     """
 
     key = "RERANK"
@@ -34,20 +35,32 @@ class Rerank:
 
     @configurable
     def __init__(
-        self, *, k1: int = 20, k2: int = 6, lambda_value: float = 0.3, device: torch.device | None = None
+        self,
+        *,
+        k1: int = 20,
+        k2: int = 6,
+        lambda_value: float = 0.3,
+        device: torch.device | None = None,
+        memory_gb: float = 0.25,
     ) -> None:
         if k1 < 1 or k2 < 1 or not 0 <= lambda_value <= 1:
             raise ValueError(
                 "TEST.RERANK.K1 and TEST.RERANK.K2 must be at least 1 and TEST.RERANK.LAMBDA in [0, 1], "
                 f"got {k1}, {k2} and {lambda_value}"
             )
-        self._k1, self._k2, self._lambda, self._device = k1, k2, lambda_value, device
+        self._k1, self._k2, self._lambda, self._device, self._memory_gb = k1, k2, lambda_value, device, memory_gb
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Read ``TEST.RERANK`` and ``MODEL.DEVICE``."""
+        """Read ``TEST.RERANK``, ``TEST.MEMORY_GB`` and ``MODEL.DEVICE``."""
         node = cfg.TEST.RERANK
-        return {"k1": node.K1, "k2": node.K2, "lambda_value": node.LAMBDA, "device": search_device(cfg)}
+        return {
+            "k1": node.K1,
+            "k2": node.K2,
+            "lambda_value": node.LAMBDA,
+            "device": search_device(cfg),
+            "memory_gb": cfg.TEST.MEMORY_GB,
+        }
 
     def __call__(self, retrieval: Retrieval) -> Retrieval:
         """Set what changes the similarities before they are ranked."""
@@ -56,7 +69,9 @@ class Rerank:
         if not len(features):
             return retrieval
         k = max(self._k1 + 1, self._k2)
-        neighbours = knn_together(features, features, k, metric=retrieval.metric, device=self._device)
+        neighbours = knn_together(
+            features, features, k, metric=retrieval.metric, device=self._device, memory_gb=self._memory_gb
+        )
         rule = KReciprocal(
             features,
             len(retrieval.query),
@@ -65,5 +80,6 @@ class Rerank:
             k1=self._k1,
             k2=self._k2,
             lambda_value=self._lambda,
+            memory_gb=self._memory_gb,
         )
         return replace(retrieval, adjust=rule)
