@@ -3,6 +3,7 @@
 
 python tools/benchmark.py --quick
 python tools/benchmark.py --only evaluation,loader --json figures.json
+python tools/benchmark.py --evaluation --large
 python tools/benchmark.py --against ../an-older-checkout
 python tools/benchmark.py --only inference --variant "small: INPUT.SIZE_TEST [128,64]"
 """
@@ -27,7 +28,13 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0], epilog="Settings of the config come last, as pairs: MODEL.DEVICE cpu"
     )
     parser.add_argument("--config-file", default=CONFIG_FILE, metavar="FILE", help="recipe of model, input, training")
-    parser.add_argument("--only", default=",".join(AREAS), metavar="AREAS", help=f"some of {','.join(AREAS)}")
+    parser.add_argument(
+        "--only", default=",".join(AREAS), metavar="AREAS", help=f"some of {','.join(AREAS)}, or area:case"
+    )
+    parser.add_argument(
+        "--evaluation", dest="only", action="store_const", const="evaluation", help="same as --only evaluation"
+    )
+    parser.add_argument("--large", action="store_true", help="also evaluate galleries that take many minutes")
     parser.add_argument("--repeats", type=int, default=5, help="rounds, each in fresh processes")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look")
     parser.add_argument(
@@ -55,6 +62,7 @@ def main() -> None:
             variants=dict(map(parse_variant, args.variant)) if args.variant else None,
             quick=args.quick,
             gpu=torch.cuda.is_available(),
+            large=args.large,
         )
         for opts in [args.opts, *(case.values["opts"] for case in cases if "opts" in case.values)]:
             cfg = get_cfg()  # a mistake shows now, and not after the first hour

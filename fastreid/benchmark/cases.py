@@ -44,6 +44,8 @@ _SIZES: dict[str, dict[str, Any]] = {
     "feed": {"images": 2048, "batch": 64, "steps": 100, "workers": 2, "ms_per_image": 1.0},
     "inference": {"batch": 64, "steps": 5},
     "evaluation": {"queries": 3368, "gallery": 19732, "dimensions": 2048},
+    "large": {"queries": 11_659, "gallery": 82_161, "dimensions": 2048, "identities": 3060, "cameras": 15},
+    "on disk": {"queries": 10_000, "gallery": 1_000_000, "dimensions": 512, "identities": 10_000},
     "sampler": {"images": 1_000_000, "identities": 100_000},
 }
 _QUICK_SIZES: dict[str, dict[str, Any]] = {
@@ -52,6 +54,8 @@ _QUICK_SIZES: dict[str, dict[str, Any]] = {
     "feed": {"images": 256, "batch": 64, "steps": 20, "workers": 2, "ms_per_image": 1.0},
     "inference": {"batch": 16, "steps": 2},
     "evaluation": {"queries": 500, "gallery": 5000, "dimensions": 2048},
+    "large": {"queries": 1000, "gallery": 10_000, "dimensions": 2048},
+    "on disk": {"queries": 500, "gallery": 100_000, "dimensions": 64},
     "sampler": {"images": 100_000, "identities": 10_000},
 }
 _GPU_STEPS = 20  # times the steps of a CPU
@@ -87,22 +91,24 @@ def plan(
     variants: Mapping[str, Sequence[str]] | None = None,
     quick: bool = False,
     gpu: bool = False,
+    large: bool = False,
 ) -> list[Case]:
     """List the cases of the areas, in the order of :data:`AREAS`.
 
     Args:
-        areas: names of :data:`AREAS`.
+        areas: names of :data:`AREAS`, or ``area:variant`` for one of its cases.
         config_file: recipe of model, input and training.
         opts: ``KEY VALUE`` pairs that hold for all cases.
         variants: by name, further ``KEY VALUE`` pairs that training and inference are also measured with; ``None``:
             those of :data:`VARIANTS`.
         quick: take small sizes, for a look.
         gpu: train and embed more batches, since they take less time.
+        large: evaluate galleries that take many minutes, too.
 
     Raises:
-        ValueError: if there is no such area.
+        ValueError: if there is no such area or case.
     """
-    unknown = sorted(set(areas) - set(AREAS))
+    unknown = sorted({name.partition(":")[0] for name in areas} - set(AREAS))
     if unknown or not areas:
         raise ValueError(f"--only must name areas out of {', '.join(AREAS)}, got {', '.join(unknown) or 'nothing'}")
     sizes = {area: dict(values) for area, values in (_QUICK_SIZES if quick else _SIZES).items()}
@@ -125,16 +131,34 @@ def plan(
         name = "plain torchvision" if plain else "library"
         cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))
     cases["feed"].append(Case("feed", "stand-in accelerator", {**sizes["feed"], **recipe}))
-    for metric in ("cosine", "euclidean"):
-        values = {**sizes["evaluation"], "metric": metric}
-        cases["evaluation"].append(Case("evaluation", metric, values))
-        cases["evaluation"].append(Case("evaluation", f"{metric} with ROC", {**values, "work": "roc"}))
-    for work in ("aqe", "rerank"):
-        values = {**sizes["evaluation"], "metric": "cosine", "work": work}
-        cases["evaluation"].append(Case("evaluation", work, values))
+    cases["evaluation"] = _evaluations(sizes, large=large)
     for sampler in SAMPLERS:
         cases["sampler"].append(Case("sampler", sampler, {**sizes["sampler"], "name": sampler}))
-    return [case for area in AREAS if area in areas for case in cases[area]]
+    return _chosen([case for area in AREAS for case in cases[area]], areas)
+
+
+def _evaluations(sizes: Mapping[str, Mapping[str, Any]], *, large: bool) -> list[Case]:
+    own, many = sizes["evaluation"], {**sizes["large"], "rounds": 1}
+    values: dict[str, dict[str, Any]] = {}
+    for metric in ("cosine", "euclidean"):
+        values[metric] = {**own, "metric": metric}
+        values[f"{metric} with ROC"] = {**own, "metric": metric, "work": "roc"}
+    values |= {work: {**own, "work": work, "rounds": 1} for work in ("aqe", "rerank")}
+    values["large"] = many
+    if large:
+        values["large rerank"] = {**many, "work": "rerank", "product": False}
+        values["on disk"] = {**sizes["on disk"], "work": "disk"}
+    return [Case("evaluation", name, of_case) for name, of_case in values.items()]
+
+
+def _chosen(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
+    """Return the cases of some areas, and some single ones; see :func:`plan`."""
+    for name in names:
+        area, _, variant = name.partition(":")
+        known = [case.variant for case in cases if case.area == area]
+        if variant and variant not in known:
+            raise ValueError(f"--only {name}: there is no such case; {area} has {', '.join(known)}")
+    return [case for case in cases if case.area in names or f"{case.area}:{case.variant}" in names]
 
 
 def parse_variant(text: str) -> tuple[str, list[str]]:

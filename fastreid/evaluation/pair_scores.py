@@ -39,18 +39,26 @@ class ScoreScale:
         low, middle, high = (float(value) for value in np.quantile(scores.astype(np.float64), (0.01, 0.5, 0.99)))
         return cls(middle, max(high - low, 1e-6 * abs(middle), 1e-12))
 
-    def bins(self, scores: np.ndarray) -> np.ndarray:
-        """Return the bins of scores ``(N,)`` of any float type, minus infinity included, as int64 ``(N,)``."""
+    def bins(self, scores: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the bins of scores ``(N,)`` of any float type, minus infinity included, as int64 ``(N,)``.
+
+        Args:
+            scores: they are not changed.
+            out: int64 ``(N,)``, where to write the bins; ``None``: into new memory.
+        """
         value = scores - scores.dtype.type(self.centre)
         value *= scores.dtype.type(1 / self.width)
+        half = BINS // 2
         size = np.abs(value)
         size += 1
-        np.divide(1, size, out=size)
-        np.subtract(1, size, out=size)  # |v| / (1 + |v|), in steps that each keep the order
+        np.divide(half, size, out=size)
+        np.subtract(half, size, out=size)  # half * |v| / (1 + |v|), in steps that each keep the order
         np.copysign(size, value, out=size)
-        size += 1
-        size *= BINS // 2
-        return np.minimum(size, BINS - 1, out=size).astype(np.int64)
+        size += half
+        np.minimum(size, BINS - 1, out=size)
+        out = np.empty(scores.shape, dtype=np.int64) if out is None else out
+        out[...] = size
+        return out
 
     def edges(self, bins: np.ndarray) -> np.ndarray:
         """Return the lower edges of bins ``(N,)``, as float64 ``(N,)``; that of bin 0 is minus infinity."""
@@ -192,7 +200,7 @@ class PairScores:
     def _count(self, piece: np.ndarray) -> None:
         if self._waiting + piece.size > _PENDING:
             self._count_pending()
-        self._pending[self._waiting : self._waiting + piece.size] = self._scale.bins(piece)
+        self._scale.bins(piece, out=self._pending[self._waiting : self._waiting + piece.size])
         self._waiting += piece.size
 
     def _count_pending(self) -> None:

@@ -42,7 +42,7 @@ Adjust = Callable[[int], Adjustment]
 
 # With blocks of this size the product reads from the processor's cache; larger ones are no faster.
 _CHUNK = 512  # gallery images that are made ready for the metric, and multiplied, at a time
-_ROWS = 1024  # queries at a time, at most
+_ROWS = 2048  # queries at a time, at most; for each block of them the gallery is made ready anew
 
 
 class ScoreConsumer(Protocol):
@@ -315,8 +315,10 @@ def _chosen(
 
 def _with_offsets(block: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the rows of ``block`` ``(B, G)`` with the offsets ``(G,)`` added, each just before it is ranked."""
+    has_offsets = offsets.any()
     for row in block:
-        row += offsets
+        if has_offsets:
+            row += offsets
         yield row
 
 

@@ -118,13 +118,13 @@ def summarize(ranks: Sequence[np.ndarray], topk: Sequence[int] = (1, 5, 10)) -> 
     if min(topk, default=1) < 1:
         raise ValueError(f"topk must hold ranks of at least 1, got {tuple(topk)}")
     curve = cmc(ranks, max_rank=max((1, *topk)))
-    valid = [r for r in ranks if len(r)]
-    mean_ap = float(np.mean([average_precision(r) for r in valid])) if valid else 0.0
-    mean_inp = float(np.mean([inverse_negative_penalty(r) for r in valid])) if valid else 0.0
+    numbers = rates_by_query(ranks, topk=())
+    has_match = ~np.isnan(numbers["mAP"])
+    means = {name: float(of_all[has_match].mean()) if has_match.any() else 0.0 for name, of_all in numbers.items()}
     results = OrderedDict((f"Rank-{k}", 100 * float(curve[k - 1])) for k in topk)
-    results["mAP"] = 100 * mean_ap
-    results["mINP"] = 100 * mean_inp
-    results["metric"] = 100 * (mean_ap + float(curve[0])) / 2
+    results["mAP"] = 100 * means["mAP"]
+    results["mINP"] = 100 * means["mINP"]
+    results["metric"] = 100 * (means["mAP"] + float(curve[0])) / 2
     return results
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ from PIL import Image
 from fastreid.benchmark import evaluation, feed, inference, loader, sampler, train
 from fastreid.benchmark.cases import SAMPLERS
 from fastreid.benchmark.images import write_images
-from fastreid.benchmark.meters import seconds
+from fastreid.benchmark.meters import PeakMemory, seconds
 from fastreid.data.samplers import SAMPLER_REGISTRY
+from fastreid.evaluation.rank_blocks import rank_matches
 
 _TINY = {
     "config_file": "Market1501/bagtricks_R50.yml",
@@ -28,26 +31,84 @@ def positive(figures, *keys):
     return figures["images_per_second"] * figures["seconds"]  # images of one step
 
 
-@pytest.mark.parametrize("work", ["ranking", "roc"])
-def test_evaluation(work):
-    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="euclidean", identities=5, work=work)
-    assert positive(figures, "product_ratio") == pytest.approx(20)
+_SMALL = {"queries": 20, "gallery": 60, "dimensions": 8, "identities": 5}
+_PRODUCT = ("product_seconds", "product_ratio")
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_evaluation(rounds):
+    figures = evaluation.measure(**_SMALL, metric="euclidean", rounds=rounds)
+    assert positive(figures, *_PRODUCT) == pytest.approx(20)
     assert figures["product_ratio"] > 0
+    if rounds == 1:
+        assert figures["product_ratio"] * figures["product_seconds"] == pytest.approx(figures["seconds"])
+
+
+def test_evaluation_says_what_roc_takes_on_top_of_the_ranking():
+    figures = evaluation.measure(**_SMALL, metric="euclidean", work="roc", rounds=1)
+    assert positive(figures, *_PRODUCT, "extra_memory_mib", "extra_ratio") == pytest.approx(20)
+    assert figures["peak_memory_mib"] >= figures["extra_memory_mib"] >= 0
+    assert 0 < figures["extra_ratio"] < figures["product_ratio"]
 
 
 @pytest.mark.parametrize("work", ["aqe", "rerank"])
 def test_evaluation_with_test_time_options(work, monkeypatch):
     shapes = []
     monkeypatch.setattr(evaluation, "_product", lambda left, right, *_: shapes.append((left.shape, right.shape)))
-    figures = evaluation.measure(queries=20, gallery=60, dimensions=8, metric="cosine", work=work, identities=5)
-    assert positive(figures, "product_ratio") == pytest.approx(20)
+    figures = evaluation.measure(**_SMALL, work=work, rounds=1)
+    assert positive(figures, *_PRODUCT) == pytest.approx(20)
     assert shapes == [((80, 8), (80, 8))]  # all images with all
 
 
-def test_the_product_beside_the_evaluation_is_the_whole_product():
-    query, gallery, block = torch.rand(3, 5), torch.rand(10, 5), torch.zeros(3, 10)
-    evaluation._product(query, gallery, block, 4)
-    torch.testing.assert_close(block, query @ gallery.t())
+def test_evaluation_without_the_product():
+    assert positive(evaluation.measure(**_SMALL, work="rerank", rounds=1, product=False)) == pytest.approx(20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc of Linux")
+def test_evaluation_of_a_gallery_on_disk_is_that_of_one_in_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluation, "_WRITTEN", 32)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ranked = []
+
+    def rank(query, gallery, **options):
+        ranked.append((len(gallery), rank_matches(query, gallery, **options)))
+        return ranked[-1][1]
+
+    monkeypatch.setattr(evaluation, "rank_matches", rank)
+    figures = evaluation.measure(**_SMALL, work="disk")
+    assert positive(figures, *_PRODUCT, "growth") == pytest.approx(20)
+    assert figures["growth"] > 0
+    assert list(tmp_path.iterdir()) == []
+    evaluation.measure(**_SMALL, rounds=1)
+    assert [size for size, _ in ranked] == [15, 60, 60, 60]  # the third warms up
+    assert [ranks.tolist() for ranks in ranked[1][1]] == [ranks.tolist() for ranks in ranked[3][1]]
+
+
+def test_what_evaluation_cannot_measure():
+    with pytest.raises(ValueError, match=r"rounds must be at least 1 and work one of .*, got 0 and 'ranking'"):
+        evaluation.measure(**_SMALL, rounds=0)
+    with pytest.raises(ValueError, match="work one of ranking, roc, aqe, rerank, disk, got 3 and 'roc curve'"):
+        evaluation.measure(**_SMALL, work="roc curve")
+
+
+@pytest.mark.parametrize("width", [10, 7])
+def test_the_product_beside_the_evaluation_is_the_whole_product(width):
+    left, right, block = torch.rand(5, 3), torch.rand(10, 3), torch.zeros(2, width)
+    seen = torch.zeros(5, 10)
+    multiply = torch.mm
+
+    def record(some, others, *, out):
+        multiply(some, others, out=out)
+        row = next(i for i in range(5) if torch.equal(left[i], some[0]))
+        column = next(i for i in range(10) if torch.equal(right[i], others.t()[0]))
+        seen[row : row + len(out), column : column + out.shape[1]] += out
+        assert out.shape[1] <= 4
+        return out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "mm", record)
+        evaluation._product(left, right, block, 4)
+    torch.testing.assert_close(seen, left @ right.t())
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -124,6 +185,34 @@ print(memory.mib)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert 32 <= float(run.stdout) <= 256
+
+
+def test_peak_memory_says_from_where_to_where():
+    with PeakMemory() as memory:
+        pass
+    assert memory.peak_mib >= memory.start_mib > 0
+    assert memory.mib == memory.peak_mib - memory.start_mib
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc of Linux")
+def test_memory_of_a_mapped_file_is_not_anonymous(tmp_path):
+    code = """
+import sys, time, numpy, torch
+from fastreid.benchmark.meters import PeakAnonymousMemory
+file = numpy.lib.format.open_memmap(sys.argv[1], mode="w+", dtype=numpy.float32, shape=(16, 2**20))  # 64 MiB
+with PeakAnonymousMemory() as mapped:
+    file[:] = 1
+    time.sleep(0.1)
+with PeakAnonymousMemory() as own:
+    large = torch.ones(16, 2**20)
+    time.sleep(0.5)
+    del large
+print(mapped.mib, own.mib)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "file.npy")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    mapped, own = map(float, run.stdout.split())
+    assert mapped < 32 < own < 256
 
 
 def test_seconds_waits_for_the_function():

@@ -129,6 +129,28 @@ def test_the_evaluation_has_the_size_of_market_1501():
     assert (values["queries"], values["gallery"], values["dimensions"]) == (3368, 19732, 2048)
 
 
+def test_large_galleries_only_where_they_are_asked_for():
+    usual, large = ([case.variant for case in plan(["evaluation"], large=large)] for large in (False, True))
+    assert set(large) - set(usual) == {"large rerank", "on disk"}
+    sizes = {case.variant: case.values for case in plan(["evaluation"], large=True)}
+    assert (sizes["large rerank"]["queries"], sizes["large rerank"]["gallery"]) == (11_659, 82_161)  # MSMT17's
+    assert (sizes["on disk"]["queries"], sizes["on disk"]["gallery"]) == (10_000, 1_000_000)
+
+
+def test_a_single_case():
+    cases = plan(["evaluation:aqe", "loader", "evaluation:cosine with ROC"])
+    assert [(case.area, case.variant) for case in cases] == [
+        ("loader", "plain torchvision"),
+        ("loader", "library"),
+        ("evaluation", "cosine with ROC"),
+        ("evaluation", "aqe"),
+    ]
+    with pytest.raises(ValueError, match="--only evaluation:on disk: there is no such case; evaluation has cosine, "):
+        plan(["evaluation:on disk"])
+    with pytest.raises(ValueError, match=r"--only must name areas out of train, .*, got speed"):
+        plan(["speed:cosine"])
+
+
 def test_variants_and_settings_reach_training_and_inference():
     cases = plan(["train", "inference"], opts=["A", "1"], variants={"v": ["B", "2"]})
     opts = {(case.area, case.variant): case.values["opts"] for case in cases}
