@@ -14,6 +14,8 @@ import sys
 from fastreid.config import CfgNode, get_cfg
 from fastreid.engine import default_setup, launch, load_config
 from fastreid.engine.feature_evaluation import config_of_features, evaluate_features
+from fastreid.evaluation import verify_results
+from fastreid.utils import comm
 
 
 def arguments() -> argparse.Namespace:
@@ -48,7 +50,10 @@ def main(args: argparse.Namespace) -> dict[str, object]:
     cfg = config(args)
     cfg.freeze()
     default_setup(cfg, argparse.Namespace(**vars(args), eval_only=True))
-    return evaluate_features(cfg, args.query, args.gallery)
+    results = evaluate_features(cfg, args.query, args.gallery)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..config import CfgNode, get_cfg
-from ..data.protocol import check_protocol
-from ..evaluation import ReidEvaluator, build_evaluator, print_csv_format
+from ..data.protocol import check_protocol, embedded_images
+from ..evaluation import build_evaluator, print_csv_format
 from ..evaluation.feature_folder import FeatureFolder, number_together, read_feature_folder, read_meta
 from ..utils import comm
 from .evaluation_results import EvaluationResults, write_queries, write_results
@@ -41,6 +41,7 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
 
     The numbers, and the files in ``OUTPUT_DIR``, are those of an evaluation of the model. In two folders, all images
     count if none is of a split; and where both are of one's own images, equal texts are the same identity and camera.
+    By ``leave_one_out`` every image of the two splits counts once, and there may be no query.
 
     Args:
         cfg: ``TEST`` and ``OUTPUT_DIR`` are read, and ``MODEL.DEVICE`` for the search of neighbours.
@@ -52,7 +53,8 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the features are not complete, not of one model, or lack labels, or cannot be evaluated.
+        ValueError: if the features are not complete, not of one model, or lack labels, or cannot be evaluated, or
+            ``TEST.FLIP`` is not that of the extraction.
     """
     query = read_feature_folder(query_folder)
     gallery = query if gallery_folder is None else read_feature_folder(gallery_folder)
@@ -60,14 +62,25 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
     query, gallery = query.of_split("query"), gallery.of_split("gallery")
     if not together:
         _check_pair(query, gallery)
-    _check_labels(query, gallery)
+    _check_flip(cfg, query)
+    each_once = cfg.TEST.PROTOCOL == "leave_one_out"
+    _check_labels(query, gallery, needs_query=not each_once)
+    evaluator = build_evaluator(cfg, 0 if each_once else len(query), cfg.OUTPUT_DIR)
+    if not hasattr(evaluator, "judge"):
+        raise ValueError(
+            f"TEST.EVALUATOR {cfg.TEST.EVALUATOR} needs more than features: it has no method judge(query, gallery, "
+            "paths); take ReidEvaluator, or one that has"
+        )
     pids, camids = _numbers(query, gallery, together)
-    paths = [*query.img_paths, *gallery.img_paths]
     name, label = (query.meta["dataset"][key] for key in ("name", "label"))
-    check_protocol(cfg.TEST.PROTOCOL, name, _Items(query, pids[0], camids[0]), _Items(gallery, pids[1], camids[1]))
-    evaluator = build_evaluator(cfg, len(query), cfg.OUTPUT_DIR)
-    if not isinstance(evaluator, ReidEvaluator):
-        raise ValueError(f"TEST.EVALUATOR {cfg.TEST.EVALUATOR} needs more than features; take a ReidEvaluator")
+    items = [_Items(*of) for of in zip((query, gallery), pids, camids, strict=True)]
+    if each_once:
+        places = _places_once(name, *items)
+        query, gallery = query.take(places[0]), gallery.take(places[1])
+        pids, camids = ([of[own] for of, own in zip(both, places, strict=True)] for both in (pids, camids))
+    else:
+        check_protocol(cfg.TEST.PROTOCOL, name, *items)
+    paths = [*query.img_paths, *gallery.img_paths]
     logger.info("Evaluating %d queries against %d gallery images, from disk", len(query), len(gallery))
     results = evaluator.judge(query.as_set(pids[0], camids[0]), gallery.as_set(pids[1], camids[1]), paths)
     if not comm.is_main_process():
@@ -98,10 +111,24 @@ def _check_pair(query: FeatureFolder, gallery: FeatureFolder) -> None:
         logger.warning("Equal numbers of %s and %s are taken for the same identity", *names)
 
 
-def _check_labels(query: FeatureFolder, gallery: FeatureFolder) -> None:
-    for folder, what in ((query, "query"), (gallery, "gallery")):
-        if what == "query" and not len(folder):
-            raise ValueError(f"{folder.path} has no image of the split query; extract those of query and gallery")
+def _check_flip(cfg: CfgNode, folder: FeatureFolder) -> None:
+    flip = folder.meta["inference"]["flip"]
+    if flip != cfg.TEST.FLIP.ENABLED:
+        raise ValueError(
+            f"TEST.FLIP.ENABLED is {cfg.TEST.FLIP.ENABLED}, but the features in {folder.path} were extracted with "
+            f"{flip}, and that cannot be changed without the model; set it to {flip}, or extract them anew"
+        )
+
+
+def _check_labels(query: FeatureFolder, gallery: FeatureFolder, *, needs_query: bool) -> None:
+    if needs_query and not len(query):
+        raise ValueError(
+            f"{query.path} has no image of the split query; extract those of query and gallery, or look for each image "
+            "among all others: TEST.PROTOCOL leave_one_out, TEST.EVALUATOR RetrievalEvaluator"
+        )
+    if not len(query) + len(gallery):
+        raise ValueError(f"{query.path} has no image of the splits query and gallery; extract those")
+    for folder in (query, gallery):
         own = folder.labels["pid"]
         unknown = np.count_nonzero(own.numbered({"": 1}))
         if unknown:
@@ -117,6 +144,19 @@ def _numbers(query: FeatureFolder, gallery: FeatureFolder, together: bool) -> tu
     columns = ("identity", "camera") if as_text else ("pid", "camid")
     pids, camids = (number_together(query.labels[name], gallery.labels[name], as_text=as_text) for name in columns)
     return pids, camids
+
+
+def _places_once(name: str, query: Sequence[Any], gallery: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the images that leave-one-out retrieval takes, in the queries and in the gallery.
+
+    They are those that a model would embed: an image that is in both counts as a query, and once.
+    """
+    placed = (
+        [(*item, first + place) for place, item in enumerate(of)] for of, first in ((query, 0), (gallery, len(query)))
+    )
+    chosen, _ = embedded_images("leave_one_out", name, *placed)
+    places = np.array([item[3] for item in chosen], dtype=np.int64)
+    return places[places < len(query)], places[places >= len(query)] - len(query)
 
 
 class _Items(Sequence):

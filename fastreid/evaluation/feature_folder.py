@@ -104,10 +104,11 @@ class FeatureFolder:
     def of_split(self, split: str) -> FeatureFolder:
         """Return the images of a split; not copied, if they follow one another. All, if no image has a split."""
         own = self.labels["split"]
-        if own.used() <= {""}:
-            return self
-        places = np.flatnonzero(own.numbered({split: 1}))
-        if places.size and places[-1] - places[0] + 1 == places.size:
+        return self if own.used() <= {""} else self.take(np.flatnonzero(own.numbered({split: 1})))
+
+    def take(self, places: np.ndarray) -> FeatureFolder:
+        """Return the images at some places ``(N,)`` int64; not copied, if they follow one another."""
+        if places.size and np.array_equal(places, np.arange(places[0], places[0] + places.size)):
             places = slice(int(places[0]), int(places[-1]) + 1)
             paths = self.img_paths[places]
         else:

@@ -123,6 +123,9 @@ def test_the_command_lines_give_the_same_files(root, tmp_path):
     same_files(tmp_path / "model", tmp_path / "one")
     run("evaluate_features.py", "--query", features, "--gallery", features, *recipe, "OUTPUT_DIR", tmp_path / "two")
     same_files(tmp_path / "model", tmp_path / "two")
+    expected = ["TEST.EXPECTED_RESULTS", '[["Market1501", "mAP", 200.0, 1.0]]']
+    with pytest.raises(SystemExit, match=r"Market1501/mAP is .*, expected 200\.0 within 1\.0"):
+        run("evaluate_features.py", features, *recipe, "OUTPUT_DIR", tmp_path / "two", *expected)
     with pytest.raises(SystemExit, match="2"):
         run("evaluate_features.py", features, "--query", features)
     with pytest.raises(SystemExit, match=r"FileNotFoundError: TSET\.ROC has no meta\.json"):
@@ -303,10 +306,50 @@ def test_queries_and_gallery_may_come_from_two_folders_of_ones_own_images(root, 
     extract(root, tmp_path / "market", splits=("gallery",))
     with pytest.raises(ValueError, match="name identities differently"):
         evaluate_features(cfg, str(tmp_path / "q"), str(tmp_path / "market"))
-    with pytest.raises(ValueError, match="has no image of the split query"):
+    with pytest.raises(ValueError, match=r"has no image of the split query; .*TEST\.EVALUATOR RetrievalEvaluator"):
         evaluate_features(cfg, str(tmp_path / "g"))
     monkeypatch.setattr(feature_evaluation, "build_evaluator", lambda *args: DatasetEvaluator())
     with pytest.raises(ValueError, match=r"TEST\.EVALUATOR ReidEvaluator needs more than features"):
+        evaluate_features(cfg, str(tmp_path / "f"))
+
+
+def leave_one_out(folder, output=None):
+    cfg = config_of_features(str(folder))
+    cfg.TEST.EVALUATOR, cfg.TEST.PROTOCOL = "RetrievalEvaluator", "leave_one_out"
+    cfg.OUTPUT_DIR = "" if output is None else str(output)
+    return cfg
+
+
+def test_leave_one_out_takes_every_image_of_the_features_once(root, tmp_path):
+    """An image that is query and in the gallery was embedded twice, and is judged once, as by the model."""
+    crowd = [path.name for path in sorted((root / "Market-1501-v15.09.15" / "bounding_box_test").iterdir())]
+    rows = [(name, name[:4], name[5:7], "gallery") for name in crowd]
+    twice = own_images(root, tmp_path / "both", [*rows, *((*row[:3], "query") for row in rows[3:8])])
+    unsplit = own_images(root, tmp_path / "unsplit", [(*row[:3], "test") for row in rows])
+    options = ("TEST.EVALUATOR", "RetrievalEvaluator", "TEST.PROTOCOL", "leave_one_out")
+    for name, source in (("market", "Market1501"), ("twice", twice), ("test", unsplit)):
+        cfg = config(root, tmp_path / name / "model", *options, "DATASETS.TESTS", (source,))
+        expected = DefaultTrainer.test(cfg, model_of(cfg))
+        assert 0 < expected["MAP@R"] < 100
+        extract(root, tmp_path / name / "f", source)
+        judged = leave_one_out(tmp_path / name / "f", tmp_path / name / "judged")
+        found = evaluate_features(judged, str(tmp_path / name / "f"))
+        assert dict(found) == pytest.approx(dict(expected), abs=1e-9)
+        same_files(tmp_path / name / "model", tmp_path / name / "judged", next(iter(found.details)))
+    extract(root, tmp_path / "gallery", twice, splits=("gallery",))
+    assert dict(evaluate_features(leave_one_out(tmp_path / "gallery"), str(tmp_path / "gallery"))) == pytest.approx(
+        found
+    )
+    extract(root, tmp_path / "train", splits=("train",))
+    with pytest.raises(ValueError, match="has no image of the splits query and gallery"):
+        evaluate_features(leave_one_out(tmp_path / "train"), str(tmp_path / "train"))
+
+
+def test_flip_is_that_of_the_extraction(root, tmp_path):
+    extract(root, tmp_path / "f")
+    cfg = config_of_features(str(tmp_path / "f"))
+    cfg.TEST.FLIP.ENABLED = True
+    with pytest.raises(ValueError, match=r"TEST\.FLIP\.ENABLED is True, but .* were extracted with False"):
         evaluate_features(cfg, str(tmp_path / "f"))
 
 
