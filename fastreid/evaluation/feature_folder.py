@@ -31,6 +31,8 @@ __all__ = [
 
 FEATURES, INDEX, META = "features.npy", "index.csv", "meta.json"
 
+_META_KEYS = {"complete", "config", "dataset", "inference", "model", "preprocessing"}  # that a reader needs
+
 
 class IndexRow(NamedTuple):
     """What is known of an image; everything is text, and empty where it is not known.
@@ -136,7 +138,7 @@ def read_meta(folder: str) -> dict[str, Any]:
             meta = json.load(file)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}; extract the features anew, into another folder") from error
-    if not isinstance(meta, dict) or "complete" not in meta:
+    if not isinstance(meta, dict) or not meta.keys() >= _META_KEYS:
         raise ValueError(f"{path} does not describe features; name a folder that tools/extract_features.py has written")
     return meta
 
@@ -151,7 +153,7 @@ def read_feature_folder(folder: str) -> FeatureFolder:
     meta = read_meta(folder)
     if not meta["complete"]:
         raise ValueError(f"the features in {folder} are not complete; run the command that extracts them once more")
-    features = np.load(os.path.join(folder, FEATURES), mmap_mode="c", allow_pickle=False)  # nothing is written to it
+    features = _map_features(os.path.join(folder, FEATURES))
     paths, labels = _read_index(os.path.join(folder, INDEX))
     if features.ndim != 2 or len(features) != len(paths):
         raise ValueError(
@@ -159,6 +161,16 @@ def read_feature_folder(folder: str) -> FeatureFolder:
             "features anew, into another folder"
         )
     return FeatureFolder(folder, features, paths, labels, meta)
+
+
+def _map_features(path: str) -> np.ndarray:
+    try:
+        features = np.load(path, mmap_mode="c", allow_pickle=False)  # nothing is written to it
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}; extract the features anew, into another folder") from error
+    if features.dtype not in (np.float16, np.float32):
+        raise ValueError(f"{path} has numbers of the type {features.dtype.str}; features are float32 or float16")
+    return features
 
 
 def write_index(file: Any, rows: Iterable[IndexRow]) -> None:

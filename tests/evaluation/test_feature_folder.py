@@ -25,7 +25,8 @@ def write_folder(path, rows, *, complete=True, features=None):
     np.save(path / "features.npy", features)
     with open(path / "index.csv", "w", newline="", encoding="utf-8") as file:
         write_index(file, rows)
-    (path / "meta.json").write_text(json.dumps({"complete": complete}))
+    needed = {"config": "", "dataset": {}, "inference": {}, "model": "", "preprocessing": {}}
+    (path / "meta.json").write_text(json.dumps({"complete": complete, **needed}))
     return str(path)
 
 
@@ -85,9 +86,10 @@ def test_what_is_no_folder_of_features_is_an_error(tmp_path):
     (tmp_path / "meta.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
         read_meta(str(tmp_path))
-    (tmp_path / "meta.json").write_text("[]")
-    with pytest.raises(ValueError, match="does not describe features"):
-        read_meta(str(tmp_path))
+    for text in ("[]", '{"complete": true}'):
+        (tmp_path / "meta.json").write_text(text)
+        with pytest.raises(ValueError, match="does not describe features"):
+            read_meta(str(tmp_path))
     with pytest.raises(ValueError, match="are not complete"):
         read_feature_folder(write_folder(tmp_path / "a", ROWS, complete=False))
     with pytest.raises(ValueError, match=r"has the shape \(4, 3\), but index\.csv lists 5 images"):
@@ -100,6 +102,23 @@ def test_what_is_no_folder_of_features_is_an_error(tmp_path):
         read_feature_folder(place)
     (tmp_path / "c" / "index.csv").write_text("place,path\n")
     with pytest.raises(ValueError, match=r"the columns are \['place', 'path'\]"):
+        read_feature_folder(place)
+
+
+@pytest.mark.parametrize("length", [0, 40, 150])
+def test_a_cut_file_of_features_is_named(tmp_path, length):
+    place = write_folder(tmp_path / "f", ROWS)
+    whole = (tmp_path / "f" / "features.npy").read_bytes()
+    assert len(whole) > length
+    (tmp_path / "f" / "features.npy").write_bytes(whole[:length])
+    with pytest.raises(ValueError, match=r"features\.npy is damaged: .*; extract the features anew"):
+        read_feature_folder(place)
+
+
+@pytest.mark.parametrize("kind", ["int64", "complex64", ">f4"])
+def test_features_of_another_type_are_an_error(tmp_path, kind):
+    place = write_folder(tmp_path / "f", ROWS, features=np.zeros((5, 3), dtype=kind))
+    with pytest.raises(ValueError, match=r"features\.npy has numbers of the type .*; features are float32 or float16"):
         read_feature_folder(place)
 
 
