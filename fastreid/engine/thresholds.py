@@ -24,10 +24,16 @@ def read_threshold(path: str, label: str | None = None, point: str | None = None
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it has no such test set, or no such threshold.
+        ValueError: if it is damaged, or has no such test set, or no such threshold, or one of scores that test-time
+            options made.
     """
-    with open(path, encoding="utf-8") as file:
-        stored = json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            stored = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; evaluate once more") from error
+    if not isinstance(stored, dict) or not stored:
+        raise ValueError(f"{path} has no test sets; name the results.json of an evaluation")
     if label is None and len(stored) != 1:
         raise ValueError(f"{path} has the test sets {', '.join(stored)}; name one by --label")
     label = next(iter(stored)) if label is None else label
@@ -37,6 +43,11 @@ def read_threshold(path: str, label: str | None = None, point: str | None = None
     found = details.get("threshold")
     if found is None:
         raise ValueError(f"{path} has no thresholds of {label}; evaluate with TEST.ROC.ENABLED True")
+    if found.get("postprocess"):
+        raise ValueError(
+            f"{path}: the scores of {label} are those of the test-time options {', '.join(found['postprocess'])}, "
+            "which depend on all images of the test set, so that the weights alone do not give them; evaluate without them"
+        )
     if point is not None:
         points = {
             name: (kind, own)

@@ -77,6 +77,23 @@ def test_another_operating_point(tmp_path):
         read_threshold(path, point="DIR@FAR=1e-02")
 
 
+@pytest.mark.parametrize("point", [None, "TPR@FPR=1e-04"])
+def test_a_threshold_of_test_time_options_is_an_error(tmp_path, point):
+    path = results(tmp_path)
+    stored = json.loads(path.read_text())
+    stored["Market1501"]["details"]["threshold"] = {**OWN, "postprocess": ["AQE", "Rerank"]}
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"those of the test-time options AQE, Rerank, .*; evaluate without them"):
+        read_threshold(str(path), point=point)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is damaged"), ("{}", "no test sets"), ("[]", "no test sets")])
+def test_a_file_that_has_no_results(tmp_path, text, message):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"results\.json .*{message}|results\.json {message}"):
+        read_threshold(str(tmp_path / "results.json"))
+
+
 def test_which_test_set(tmp_path):
     path = str(results(tmp_path, MSMT17={"mAP": 2.0}))
     with pytest.raises(ValueError, match="has the test sets Market1501, MSMT17; name one by --label"):
