@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,16 @@ def pairs(first: str, second: str) -> dict[str, tuple[Path, Path]]:
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file."""
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    """Return the arrays of a file.
+
+    Raises:
+        ValueError: if it is no such file, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (AttributeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged, or no queries_<test set>.npz: {error}; evaluate once more") from error
 
 
 def text(name: str, report: dict, most: int) -> str:
@@ -83,11 +91,11 @@ def main() -> None:
             name: compare_queries(load(one), load(two), resamples=args.resamples)
             for name, (one, two) in pairs(args.first, args.second).items()
         }
-    except (FileNotFoundError, KeyError, ValueError) as error:
+        if args.json:
+            Path(args.json).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+    except (OSError, KeyError, ValueError) as error:
         sys.exit(str(error))
     print("\n\n".join(text(name, report, args.most) for name, report in reports.items()))
-    if args.json:
-        Path(args.json).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,10 @@ def compare_queries(
 
 def _match(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return for each query of ``first`` where it is in ``second``, ``(Q,)``."""
+    if ("split" in first) != ("split" in second):
+        raise ValueError(
+            "one evaluation has several splits, the other one has none; evaluate both with the same TEST.EVALUATOR"
+        )
     paths, keys = ([_keys(of, by) for of in (first, second)] for by in ("img_path", "place"))
     if all(path for of in (first, second) for path in np.asarray(of["img_path"]).tolist()):
         keys = paths if all(len(set(of)) == len(of) for of in paths) else keys

@@ -91,6 +91,8 @@ def test_what_cannot_be_compared():
     second["pid"][:2] += 1
     with pytest.raises(ValueError, match="2 queries have different identities"):
         compare_queries(first, second)
+    with pytest.raises(ValueError, match=r"one evaluation has several splits, .* same TEST\.EVALUATOR"):
+        compare_queries(first, {**first, "split": np.zeros(120, dtype=np.int64)})
     first["mAP"][:] = np.nan
     with pytest.raises(ValueError, match="none of the 120 queries has a true match in both"):
         compare_queries(first, evaluation())
@@ -110,4 +112,16 @@ def test_the_tool(tmp_path, monkeypatch, capsys):
     assert json.loads(report.read_text())["queries_Market1501"]["mAP"]["verdict"] == "better"
     monkeypatch.setattr(sys, "argv", ["compare_runs.py", str(tmp_path / "a"), str(tmp_path)])
     with pytest.raises(SystemExit, match=r"have no queries_\*\.npz of the same name"):
+        runpy.run_path(str(TOOL), run_name="__main__")
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 an archive that was cut"])
+def test_the_tool_names_a_damaged_file(tmp_path, monkeypatch, content):
+    np.savez(tmp_path / "queries_a.npz", **evaluation())
+    (tmp_path / "queries_b.npz").write_bytes(content)
+    arguments = [tmp_path / "queries_a.npz", tmp_path / "queries_b.npz"]
+    monkeypatch.setattr(sys, "argv", ["compare_runs.py", *map(str, arguments)])
+    with pytest.raises(
+        SystemExit, match=r"queries_b\.npz is damaged, or no queries_<test set>\.npz: .*once more"
+    ):
         runpy.run_path(str(TOOL), run_name="__main__")
