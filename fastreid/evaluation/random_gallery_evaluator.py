@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..config import CfgNode
 from ..utils import comm
 from ..utils.random_gallery import draw_gallery
 from .bootstrap import IdentityBootstrap
@@ -34,7 +35,7 @@ class RandomGalleryEvaluator(ReidEvaluator):
     camids, then by their place in the test set. Split 0 of VehicleID is that of its data set.
 
     Built as ``RandomGalleryEvaluator(cfg, num_query, output_dir=None)``; arguments and errors are those of
-    ``ReidEvaluator``.
+    ``ReidEvaluator``, and ``TEST.CAMERA_NORM`` is an error, since camids are no cameras here.
 
     Attributes:
         details: after :meth:`evaluate`, on rank 0: ``splits``, the details of each; ``queries``, of all of them, an
@@ -45,6 +46,16 @@ class RandomGalleryEvaluator(ReidEvaluator):
     """
 
     _camids_are_cameras = False
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, num_query: int, output_dir: str | None = None) -> dict[str, Any]:
+        """Read what ``ReidEvaluator`` does; refuse ``TEST.CAMERA_NORM``."""
+        if cfg.TEST.CAMERA_NORM.ENABLED:
+            raise ValueError(
+                "RandomGalleryEvaluator takes camids for numbers of an identity's images, not for cameras, which "
+                "TEST.CAMERA_NORM needs: set TEST.CAMERA_NORM.ENABLED False"
+            )
+        return super().from_config(cfg, num_query, output_dir)
 
     def judge(self, query: FeatureSet, gallery: FeatureSet, paths: Sequence[str] = ()) -> dict[str, float]:
         """Compute the results of the features of a whole test set; see :meth:`ReidEvaluator.judge`.

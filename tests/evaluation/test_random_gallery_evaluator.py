@@ -132,3 +132,10 @@ def test_two_models_are_compared_split_by_split(images):
     other = {**second.queries, "split": (second.queries["split"] + 1) % 10}
     with pytest.raises(ValueError, match="queries are in one evaluation only"):
         compare_queries(first.queries, other)
+
+
+def test_camera_normalisation_is_an_error_since_camids_are_no_cameras():
+    cfg = get_cfg()
+    cfg.merge_from_list(["TEST.EVALUATOR", "RandomGalleryEvaluator", "TEST.CAMERA_NORM.ENABLED", True])
+    with pytest.raises(ValueError, match=r"not for cameras, .* set TEST\.CAMERA_NORM\.ENABLED False"):
+        build_evaluator(cfg, 7)
