@@ -46,7 +46,7 @@ def read_threshold(path: str, label: str | None = None, point: str | None = None
     if found.get("postprocess"):
         raise ValueError(
             f"{path}: the scores of {label} are those of the test-time options {', '.join(found['postprocess'])}, "
-            "which depend on all images of the test set, so that the weights alone do not give them; evaluate without them"
+            "which depend on all images of the test set, so that the weights alone do not give them; evaluate without"
         )
     if point is not None:
         points = {

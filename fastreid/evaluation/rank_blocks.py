@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +18,15 @@ from .rank_parts import rank_parts
 from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY, origin_of
 
-__all__ = ["Adjust", "Adjustment", "ScoreConsumer", "query_blocks", "rank_matches", "sample_scores"]
+__all__ = [
+    "Adjust",
+    "Adjustment",
+    "ScoreConsumer",
+    "query_blocks",
+    "rank_matches",
+    "sample_scores",
+    "smallest_block_bytes",
+]
 
 
 class Adjustment(NamedTuple):
@@ -86,6 +95,12 @@ def query_blocks(
     """
     rows, _ = _block_shape(len(query), *gallery.features.shape, memory_gb, whole_rows)
     return [slice(start, min(start + rows, len(query))) for start in range(0, len(query), rows)]
+
+
+def smallest_block_bytes(query: FeatureSet, gallery: FeatureSet, *, whole_rows: bool = False) -> int:
+    """Return how many bytes :func:`rank_matches` needs at least, beside the features; arguments as above."""
+    fewest_rows, fewest_columns = _fewest(len(query), len(gallery), whole_rows)
+    return _block_bytes(gallery.features.shape[1], fewest_rows, fewest_columns)
 
 
 @torch.no_grad()
@@ -371,21 +386,28 @@ def _block_shape(queries: int, gallery: int, dimensions: int, memory_gb: float, 
 
     The number of queries depends on the memory only if it must: products of another shape are rounded otherwise.
     """
-
-    def bytes_of(rows: int, columns: int) -> int:  # with room for three float32 copies of what is projected
-        return 12 * dimensions * (rows + min(columns, _CHUNK)) + 4 * rows * columns
-
     together = _evened(queries, _ROWS)
+    fewest_rows, fewest_columns = _fewest(queries, gallery, whole_rows)
     rows, columns = fit_block(
         memory_gb,
-        bytes_of,
+        functools.partial(_block_bytes, dimensions),
         rows=together,
         columns=gallery,
-        fewest_rows=1 if whole_rows else together,
-        fewest_columns=gallery if whole_rows else _CHUNK,
+        fewest_rows=fewest_rows,
+        fewest_columns=fewest_columns,
         what=f"ranking a query against {gallery} images" if whole_rows else f"ranking {together} queries at a time",
     )
     return _evened(queries, rows), columns if columns == gallery else columns - columns % _CHUNK
+
+
+def _fewest(queries: int, gallery: int, whole_rows: bool) -> tuple[int, int]:
+    """Return the fewest queries and gallery images of a block."""
+    return (1, gallery) if whole_rows else (_evened(queries, _ROWS), min(_CHUNK, gallery))
+
+
+def _block_bytes(dimensions: int, rows: int, columns: int) -> int:
+    """Return what a block takes, with room for three float32 copies of what is projected."""
+    return 12 * dimensions * (rows + min(columns, _CHUNK)) + 4 * rows * columns
 
 
 def _evened(queries: int, most: int) -> int:

@@ -27,7 +27,7 @@ from .pair_scores import PairScores, PairTable, ScoreScale, bytes_to_keep, score
 from .postprocess import Postprocess, Retrieval, build_postprocess
 from .protocol import PROTOCOL_REGISTRY
 from .rank import IdentityIndex
-from .rank_blocks import Adjust, sample_scores
+from .rank_blocks import Adjust, sample_scores, smallest_block_bytes
 from .rank_shares import gather_pairs, rank_matches_together
 from .rates import rates_by_query, summarize, warn_unmatched
 from .score_sketch import ScoreSketch
@@ -38,7 +38,7 @@ __all__ = ["ReidEvaluator"]
 
 logger = logging.getLogger(__name__)
 
-_BESIDE_PAIRS = 100_000_000  # bytes, for blocks of similarities beside the scores that are kept
+_BESIDE_PAIRS = 100_000_000  # bytes at least, for blocks of similarities beside the scores that are kept
 
 
 class _Ranked(NamedTuple):
@@ -337,9 +337,10 @@ class ReidEvaluator(DatasetEvaluator):
         scores = sample_scores(query, gallery, metric=self._metric, adjust=adjust)
         kind, value = self._threshold
         keep = scores_to_keep(impostors, max(1e-2, value if kind == "fpr" else 0.0))
+        block = smallest_block_bytes(query, gallery, whole_rows=adjust is not None)
         require_memory(
             self._memory_gb,
-            bytes_to_keep(keep) + _BESIDE_PAIRS,
+            bytes_to_keep(keep) + max(_BESIDE_PAIRS, block),
             f"TEST.ROC of {impostors} pairs of different identities",
         )
         scale = comm.all_gather(ScoreScale.of_sample(scores))[0]

@@ -121,7 +121,5 @@ def test_the_tool_names_a_damaged_file(tmp_path, monkeypatch, content):
     (tmp_path / "queries_b.npz").write_bytes(content)
     arguments = [tmp_path / "queries_a.npz", tmp_path / "queries_b.npz"]
     monkeypatch.setattr(sys, "argv", ["compare_runs.py", *map(str, arguments)])
-    with pytest.raises(
-        SystemExit, match=r"queries_b\.npz is damaged, or no queries_<test set>\.npz: .*once more"
-    ):
+    with pytest.raises(SystemExit, match=r"queries_b\.npz is damaged, or no queries_<test set>\.npz: .*once more"):
         runpy.run_path(str(TOOL), run_name="__main__")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import OrderedDict
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from fastreid.config import get_cfg
 from fastreid.evaluation import ReidEvaluator, evaluate_rank
+from fastreid.evaluation.features import FeatureSet
 from fastreid.evaluation.roc import evaluate_roc
 
 
@@ -284,6 +286,20 @@ def test_the_memory_budget_changes_no_number(options):
     assert found[0][0] == found[1][0]
     for name, values in found[0][1].items():
         np.testing.assert_array_equal(values, found[1][1][name])
+
+
+def test_the_budget_that_an_error_asks_for_is_enough_for_pairs_and_blocks():
+    """Of features as long as these, the smallest block takes more than what is set aside for one beside the pairs."""
+    pids, camids = torch.arange(1220) % 4, torch.arange(1220) % 3
+    features = FeatureSet(torch.randn(1220, 8192), pids, camids)
+    query, gallery = features[:700], features[700:]
+
+    def judge(memory_gb):
+        return ReidEvaluator(num_query=700, roc=True, resamples=0, memory_gb=memory_gb).judge(query, gallery)
+
+    with pytest.raises(ValueError, match=r"TEST\.ROC of 273000 pairs .* takes \d") as caught:
+        judge(0.05)
+    assert judge(float(re.search(r"takes ([\d.]+) GB", str(caught.value))[1]))
 
 
 def test_a_budget_that_is_too_small_is_an_error_that_says_what_would_do():
