@@ -15,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+from fastreid.config import get_cfg
 from fastreid.engine.cross_domain import cross_domain, matrix_csv, matrix_table
 from fastreid.utils.logger import setup_logger
 
@@ -33,9 +34,21 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def arguments() -> argparse.Namespace:
+    """Parse the command line: settings that follow ``--keys`` or ``--tests`` are none of these."""
+    args = parser().parse_args()
+    nodes = get_cfg()
+    for name in ("tests", "keys"):
+        words = getattr(args, name)
+        first = next((place for place, word in enumerate(words) if word.split(".")[0] in nodes), len(words))
+        setattr(args, name, words[:first])
+        args.opts = [*words[first:], *args.opts]
+    return args
+
+
 def main() -> None:
     """Evaluate what is missing, print the matrix, write the files."""
-    args = parser().parse_args()
+    args = arguments()
     folder = Path(args.output_dir)
     setup_logger(str(folder))
     try:

@@ -184,3 +184,15 @@ def test_the_tool(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*command, str(tmp_path), "DATASETS.TESTS", "x"])
     with pytest.raises(SystemExit, match=r"DATASETS\.TESTS is decided by"):
         runpy.run_path(str(TOOL), run_name="__main__")
+
+
+@pytest.mark.parametrize("before", ["--tests", "--keys"])
+def test_settings_may_follow_a_list_of_names(monkeypatch, before):
+    lists = {"--tests": ["Market1501", "MSMT17"], "--keys": ["Rank-1", "ema/mAP"]}
+    lists = {**{name: words for name, words in lists.items() if name != before}, before: lists[before]}
+    words = [word for name, of in lists.items() for word in (name, *of)]
+    command = ["x", "--checkpoints", "one", "--output-dir", "o", *words, "TEST.FLIP.ENABLED", "True"]
+    monkeypatch.setattr(sys, "argv", command)
+    args = runpy.run_path(str(TOOL), run_name="tool")["arguments"]()
+    assert (args.tests, args.keys) == (["Market1501", "MSMT17"], ["Rank-1", "ema/mAP"])
+    assert args.opts == ["TEST.FLIP.ENABLED", "True"]
