@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from fastreid.engine.evaluation_results import stored_judged_by
 from fastreid.evaluation import compare_queries
 
 
@@ -45,6 +46,14 @@ def pairs(first: str, second: str) -> dict[str, tuple[Path, Path]]:
     if not names:
         raise FileNotFoundError(f"{one} and {two} have no queries_*.npz of the same name; evaluate both first")
     return {name.removesuffix(".npz"): (one / name, two / name) for name in names}
+
+
+def warn_of_settings(name: str, one: Path, two: Path) -> None:
+    """Say on stderr what differs in how the two were judged."""
+    first, second = stored_judged_by(one), stored_judged_by(two)
+    for key in sorted(first.keys() & second.keys()):
+        if first[key] != second[key]:
+            print(f"{name}: {key} was {first[key]} in A and {second[key]} in B", file=sys.stderr)
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -87,10 +96,10 @@ def main() -> None:
     """Compare, print, write the file."""
     args = parser().parse_args()
     try:
-        reports = {
-            name: compare_queries(load(one), load(two), resamples=args.resamples)
-            for name, (one, two) in pairs(args.first, args.second).items()
-        }
+        reports = {}
+        for name, (one, two) in pairs(args.first, args.second).items():
+            reports[name] = compare_queries(load(one), load(two), resamples=args.resamples)
+            warn_of_settings(name, one, two)
         if args.json:
             Path(args.json).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
     except (OSError, KeyError, ValueError) as error:

@@ -40,7 +40,7 @@ from .averaging import build_averages, check_average_of_metric, evaluate_beside
 from .checkpoint_state import checkpoint_meta
 from .compile import compile_parts, uncompiled
 from .default_hooks import default_hooks
-from .evaluation_results import EvaluationResults, thresholds_of, write_queries, write_results
+from .evaluation_results import EvaluationResults, judged_by, thresholds_of, write_queries, write_results
 from .inference import inference_model
 from .loop import HookBase, TrainerBase
 from .parallel import data_parallel, share_buffers
@@ -381,7 +381,8 @@ class DefaultTrainer(TrainerBase):
             if comm.is_main_process():
                 logger.info("Evaluation results for %s in csv format:", name)
                 print_csv_format({"dataset": label, **found})
-                results[label], details[label] = found, dict(getattr(evaluator, "details", {}))
+                results[label] = found
+                details[label] = {"judged_by": judged_by(cfg), **getattr(evaluator, "details", {})}
                 if cfg.OUTPUT_DIR and getattr(evaluator, "queries", None):
                     write_queries(cfg.OUTPUT_DIR, label, evaluator.queries)
         if len(results) > 1:

@@ -11,9 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from ..config import CfgNode
+from ..evaluation.postprocess import postprocess_names
 from ..utils.checkpoint import write_atomically
 
-__all__ = ["EvaluationResults", "queries_file", "thresholds_of", "write_queries", "write_results"]
+__all__ = [
+    "EvaluationResults",
+    "judged_by",
+    "queries_file",
+    "stored_judged_by",
+    "thresholds_of",
+    "write_queries",
+    "write_results",
+]
 
 
 class EvaluationResults(OrderedDict):
@@ -30,6 +40,18 @@ class EvaluationResults(OrderedDict):
     def __init__(self, numbers: Mapping[str, Any] | None = None, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(numbers or {})
         self.details = dict(details or {})
+
+
+def judged_by(cfg: CfgNode) -> dict[str, Any]:
+    """Return the settings of ``TEST`` that decide what the numbers mean: without these, two runs do not compare."""
+    test = cfg.TEST
+    return {
+        "evaluator": test.EVALUATOR,
+        "protocol": test.PROTOCOL,
+        "metric": test.METRIC,
+        "flip": test.FLIP.ENABLED,
+        "postprocess": postprocess_names(cfg),
+    }
 
 
 def thresholds_of(details: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -67,6 +89,28 @@ def write_results(
 def queries_file(label: str) -> str:
     """Return the name of the file with a test set's per-query numbers."""
     return f"queries_{re.sub(r'[^A-Za-z0-9._-]', '_', label)}.npz"
+
+
+def stored_judged_by(queries_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return :func:`judged_by` of the evaluation that wrote a file of queries, from the ``results.json`` beside it.
+
+    Returns:
+        Empty if it is not known.
+
+    Raises:
+        ValueError: if ``results.json`` is damaged.
+    """
+    folder, name = os.path.split(os.fspath(queries_path))
+    path = os.path.join(folder, "results.json")
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            stored = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; evaluate once more") from error
+    own = [result for label, result in stored.items() if queries_file(label) == name]
+    return own[0].get("details", {}).get("judged_by", {}) if own else {}
 
 
 def write_queries(folder: str, label: str, queries: Mapping[str, np.ndarray]) -> None:

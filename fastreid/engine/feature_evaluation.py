@@ -15,7 +15,7 @@ from ..data.protocol import check_protocol, embedded_images
 from ..evaluation import build_evaluator, print_csv_format
 from ..evaluation.feature_folder import FeatureFolder, number_together, read_feature_folder, read_meta
 from ..utils import comm
-from .evaluation_results import EvaluationResults, write_queries, write_results
+from .evaluation_results import EvaluationResults, judged_by, write_queries, write_results
 
 __all__ = ["config_of_features", "evaluate_features"]
 
@@ -86,10 +86,11 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
     if not comm.is_main_process():
         return EvaluationResults()
     print_csv_format(OrderedDict({"dataset": label, **results}))
+    details = {label: {"judged_by": judged_by(cfg), **evaluator.details}}
     if cfg.OUTPUT_DIR:
         write_queries(cfg.OUTPUT_DIR, label, evaluator.queries)
-        write_results(cfg.OUTPUT_DIR, {label: results}, {label: evaluator.details})
-    return EvaluationResults(results, {label: evaluator.details})
+        write_results(cfg.OUTPUT_DIR, {label: results}, details)
+    return EvaluationResults(results, details)
 
 
 def _check_pair(query: FeatureFolder, gallery: FeatureFolder) -> None:

@@ -93,6 +93,13 @@ def test_results_have_their_order_and_reach_every_record(finished):
     details = stored.pop("details")
     assert stored == pytest.approx(dict(results))
     assert details == results.details["Market1501"]
+    assert details["judged_by"] == {
+        "evaluator": "ReidEvaluator",
+        "protocol": "market1501",
+        "metric": "cosine",
+        "flip": False,
+        "postprocess": [],
+    }
     low, high = details["intervals"]["mAP"]
     assert low <= results["mAP"] <= high
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]

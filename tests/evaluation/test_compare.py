@@ -110,6 +110,12 @@ def test_the_tool(tmp_path, monkeypatch, capsys):
     assert "queries_Market1501: 120 queries" in printed
     assert "| better |" in " ".join(printed.split()) and printed.count(".jpg") == 3
     assert json.loads(report.read_text())["queries_Market1501"]["mAP"]["verdict"] == "better"
+    for name, protocol in (("a", "market1501"), ("b", "cuhk03")):
+        judged_by = {"metric": "cosine", "protocol": protocol}
+        stored = {"Market1501": {"mAP": 1.0, "details": {"judged_by": judged_by}}}
+        (tmp_path / name / "results.json").write_text(json.dumps(stored))
+    runpy.run_path(str(TOOL), run_name="__main__")
+    assert capsys.readouterr().err == "queries_Market1501: protocol was market1501 in A and cuhk03 in B\n"
     monkeypatch.setattr(sys, "argv", ["compare_runs.py", str(tmp_path / "a"), str(tmp_path)])
     with pytest.raises(SystemExit, match=r"have no queries_\*\.npz of the same name"):
         runpy.run_path(str(TOOL), run_name="__main__")

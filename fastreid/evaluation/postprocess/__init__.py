@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .build import POSTPROCESS_REGISTRY, Postprocess, Retrieval, build_postprocess
+from .build import POSTPROCESS_REGISTRY, Postprocess, Retrieval, build_postprocess, postprocess_names
 from .camera_norm import CameraNorm, normalize_cameras
 from .expansion import AQE, DBA
 from .rerank import Rerank
@@ -17,4 +17,5 @@ __all__ = [
     "Retrieval",
     "build_postprocess",
     "normalize_cameras",
+    "postprocess_names",
 ]

@@ -17,7 +17,14 @@ from ...utils.registry import Registry
 from ..features import FeatureSet
 from ..rank_blocks import Adjust, Adjustment
 
-__all__ = ["POSTPROCESS_REGISTRY", "Postprocess", "Retrieval", "build_postprocess", "search_device"]
+__all__ = [
+    "POSTPROCESS_REGISTRY",
+    "Postprocess",
+    "Retrieval",
+    "build_postprocess",
+    "postprocess_names",
+    "search_device",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -106,16 +113,25 @@ def build_postprocess(cfg: CfgNode) -> Postprocess:
         ValueError: if one is switched on and not listed, or comes after one that must be the last.
     """
     listed = list(cfg.TEST.POSTPROCESS)
-    classes = [(name, POSTPROCESS_REGISTRY.get(name)) for name in listed]
     for name in sorted(POSTPROCESS_REGISTRY):
         key = POSTPROCESS_REGISTRY.get(name).key
         if name not in listed and key is not None and cfg.TEST[key].ENABLED:
             raise ValueError(f"TEST.{key}.ENABLED is True, but TEST.POSTPROCESS is {listed}; add {name!r} to it")
-    running = [(name, cls) for name, cls in classes if cls.key is None or cfg.TEST[cls.key].ENABLED]
+    running = [(name, POSTPROCESS_REGISTRY.get(name)) for name in postprocess_names(cfg)]
     for name, cls in running[:-1]:
         if cls.is_last:
             raise ValueError(f"{name} must be the last of TEST.POSTPROCESS that is on, got {[n for n, _ in running]}")
     return Postprocess([(name, cls(cfg)) for name, cls in running])
+
+
+def postprocess_names(cfg: CfgNode) -> list[str]:
+    """Return the names of ``TEST.POSTPROCESS`` that are on, in their order.
+
+    Raises:
+        KeyError: if one is not registered.
+    """
+    classes = {name: POSTPROCESS_REGISTRY.get(name) for name in cfg.TEST.POSTPROCESS}
+    return [name for name, cls in classes.items() if cls.key is None or cfg.TEST[cls.key].ENABLED]
 
 
 def search_device(cfg: CfgNode) -> torch.device | None:
