@@ -23,6 +23,7 @@ __all__ = [
 
 _VALUES_AT_A_TIME, _BARS_AT_A_TIME = 32640, 32  # compared at once: a megabyte of outcomes
 _WORDS = 255  # of eight outcomes each: so many may be added up before a byte runs over
+_MANY_BARS = 512  # from about here on, sorting them is faster than comparing all with all
 
 
 def match_ranks(similarity: np.ndarray, is_match: np.ndarray, is_junk: np.ndarray) -> np.ndarray:
@@ -62,6 +63,8 @@ def _count_ranks(
 
 def _count_reaching(values: np.ndarray, bars: np.ndarray) -> np.ndarray:
     """Return how many values ``(G,)`` reach each bar, ``(M,)`` int64, counted in pieces that stay in the cache."""
+    if bars.size > _MANY_BARS:
+        return _count_reaching_many(values, bars)
     counts = np.zeros(bars.size, dtype=np.int64)
     for start in range(0, values.size, _VALUES_AT_A_TIME):
         piece = values[start : start + _VALUES_AT_A_TIME]
@@ -74,6 +77,16 @@ def _count_reaching(values: np.ndarray, bars: np.ndarray) -> np.ndarray:
             # The outcomes are bytes of 0 and 1. Adding them up as words of eight is several times as fast as counting.
             words = reaches.view(np.uint64).reshape(len(reaches), sums, _WORDS)
             counts[part] += words.sum(axis=2).view(np.uint8).sum(axis=1, dtype=np.int64)
+    return counts
+
+
+def _count_reaching_many(values: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    """Do the same by looking each value up among the sorted bars: its time hardly grows with their number."""
+    order = np.argsort(bars)
+    reached = np.searchsorted(bars[order], values, side="right")  # (G,) bars that each value reaches
+    at_least = np.bincount(reached, minlength=bars.size + 1)[::-1].cumsum()[::-1]  # values that reach so many bars
+    counts = np.empty(bars.size, dtype=np.int64)
+    counts[order] = at_least[1:]
     return counts
 
 

@@ -251,3 +251,17 @@ def test_single_gallery_shot_can_be_repeated():
     assert not np.array_equal(first, other)
     with pytest.raises(ValueError, match="must be at least 1, got 0"):
         eval_cuhk03(*problem, 5, repeats=0)
+
+
+@pytest.mark.parametrize("bars", [1, 512, 513, 2000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_number_of_matches_is_counted_by_the_definition(bars, dtype):
+    r = np.random.default_rng(0)
+    similarity = (r.integers(50, size=5000) / 50).astype(dtype)  # many ties
+    is_match = np.zeros(5000, dtype=bool)
+    is_match[r.choice(5000, size=bars, replace=False)] = True
+    is_junk = ~is_match & (r.random(5000) < 0.1)
+    matches = np.sort(similarity[is_match])[::-1]
+    others = similarity[~is_match & ~is_junk]
+    expected = [(others >= score).sum() + number + 1 for number, score in enumerate(matches)]
+    np.testing.assert_array_equal(match_ranks(similarity, is_match, is_junk), expected)
