@@ -6,18 +6,28 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..config import CfgNode, get_cfg
 from ..data.protocol import check_protocol, embedded_images
-from ..evaluation import build_evaluator, print_csv_format
+from ..evaluation import DatasetEvaluator, FeatureSet, build_evaluator, print_csv_format
 from ..evaluation.feature_folder import FeatureFolder, number_together, read_feature_folder, read_meta
+from ..evaluation.rank_lists import RankedTest, rank_test
 from ..utils import comm
 from .evaluation_results import EvaluationResults, judged_by, write_queries, write_results
 
-__all__ = ["config_of_features", "evaluate_features"]
+__all__ = [
+    "FeatureTest",
+    "config_of_features",
+    "evaluate_features",
+    "evaluate_test",
+    "open_feature_test",
+    "rank_feature_test",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +46,53 @@ def config_of_features(folder: str) -> CfgNode:
     return cfg
 
 
-def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | None = None) -> EvaluationResults:
-    """Evaluate the queries of one folder of features against the gallery of another, or of the same.
-
-    The numbers, and the files in ``OUTPUT_DIR``, are those of an evaluation of the model. In two folders, all images
-    count if none is of a split; and where both are of one's own images, equal texts are the same identity and camera.
-    By ``leave_one_out`` every image of the two splits counts once, and there may be no query.
+@dataclass(frozen=True, eq=False)
+class FeatureTest:
+    """A test set whose features are on disk.
 
     Args:
-        cfg: ``TEST`` and ``OUTPUT_DIR`` are read, and ``MODEL.DEVICE`` for the search of neighbours.
+        name: of the data set.
+        label: a short name.
+        query: Q images.
+        gallery: G images.
+        img_paths: of queries and gallery, the positions of the test set.
+        identities: likewise, what people call them: as their owner wrote them, else the numbers.
+        cameras: likewise; empty where none is known.
+        evaluator: that of the config.
+        meta: what the features of the queries are, see ``read_meta``.
+    """
+
+    name: str
+    label: str
+    query: FeatureSet
+    gallery: FeatureSet
+    img_paths: Sequence[str]
+    identities: Sequence[str]
+    cameras: Sequence[str]
+    evaluator: DatasetEvaluator
+    meta: dict[str, Any]
+
+    @property
+    def pids(self) -> np.ndarray:
+        """Identities of queries and gallery, int64 ``(Q + G,)``."""
+        return torch.cat([self.query.pids, self.gallery.pids]).numpy()
+
+    @property
+    def camids(self) -> np.ndarray:
+        """Cameras of queries and gallery, int64 ``(Q + G,)``; below 0: not known."""
+        return torch.cat([self.query.camids, self.gallery.camids]).numpy()
+
+
+def open_feature_test(cfg: CfgNode, query_folder: str, gallery_folder: str | None = None) -> FeatureTest:
+    """Open the queries of one folder of features and the gallery of another, or of the same, and check that they fit.
+
+    In two folders, all images count if none is of a split; and where both are of one's own images, equal texts are the
+    same identity and camera. By ``leave_one_out`` every image of the two splits counts once, and there may be no query.
+
+    Args:
+        cfg: ``TEST`` is read, and ``MODEL.DEVICE`` for the search of neighbours.
         query_folder: written by ``extract_features``, with images of the split ``query``.
         gallery_folder: likewise, ``gallery``; ``None``: the same folder.
-
-    Returns:
-        As ``DefaultTrainer.test``, for one test set; empty on ranks other than 0.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -80,17 +123,81 @@ def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | Non
         pids, camids = ([of[own] for of, own in zip(both, places, strict=True)] for both in (pids, camids))
     else:
         check_protocol(cfg.TEST.PROTOCOL, name, *items)
-    paths = [*query.img_paths, *gallery.img_paths]
+    return FeatureTest(
+        name,
+        label,
+        query.as_set(pids[0], camids[0]),
+        gallery.as_set(pids[1], camids[1]),
+        [*query.img_paths, *gallery.img_paths],
+        [*_texts(query, "identity", "pid"), *_texts(gallery, "identity", "pid")],
+        [*_texts(query, "camera", "camid"), *_texts(gallery, "camera", "camid")],
+        evaluator,
+        query.meta,
+    )
+
+
+def evaluate_features(cfg: CfgNode, query_folder: str, gallery_folder: str | None = None) -> EvaluationResults:
+    """Evaluate the queries of one folder of features against the gallery of another, or of the same.
+
+    The numbers, and the files in ``OUTPUT_DIR``, are those of an evaluation of the model.
+
+    Args:
+        cfg: see :func:`open_feature_test`; ``OUTPUT_DIR`` is read, too.
+        query_folder: likewise.
+        gallery_folder: likewise.
+
+    Returns:
+        As ``DefaultTrainer.test``, for one test set; empty on ranks other than 0.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: see :func:`open_feature_test`.
+    """
+    return evaluate_test(cfg, open_feature_test(cfg, query_folder, gallery_folder))
+
+
+def evaluate_test(cfg: CfgNode, test: FeatureTest) -> EvaluationResults:
+    """Do what :func:`evaluate_features` does with a test set that is open already."""
+    query, gallery = test.query, test.gallery
     logger.info("Evaluating %d queries against %d gallery images, from disk", len(query), len(gallery))
-    results = evaluator.judge(query.as_set(pids[0], camids[0]), gallery.as_set(pids[1], camids[1]), paths)
+    results = test.evaluator.judge(query, gallery, test.img_paths)
     if not comm.is_main_process():
         return EvaluationResults()
-    print_csv_format(OrderedDict({"dataset": label, **results}))
-    details = {label: {"judged_by": judged_by(cfg), **evaluator.details}}
+    print_csv_format(OrderedDict({"dataset": test.label, **results}))
+    details = {test.label: {"judged_by": judged_by(cfg), **test.evaluator.details}}
     if cfg.OUTPUT_DIR:
-        write_queries(cfg.OUTPUT_DIR, label, evaluator.queries)
-        write_results(cfg.OUTPUT_DIR, {label: results}, details)
+        write_queries(cfg.OUTPUT_DIR, test.label, test.evaluator.queries)
+        write_results(cfg.OUTPUT_DIR, {test.label: results}, details)
     return EvaluationResults(results, details)
+
+
+def rank_feature_test(cfg: CfgNode, test: FeatureTest, *, length: int = 50) -> RankedTest:
+    """Rank a test set to look at its rankings, which are those that its evaluator judges.
+
+    Args:
+        cfg: ``TEST.MEMORY_GB`` is read.
+        test: see :func:`open_feature_test`. Positions in it are those of ``img_paths``.
+        length: images of other identities that are kept for each query, at least 1.
+
+    Raises:
+        ValueError: if the evaluator ranks nothing that could be shown, or see ``rank_test``.
+    """
+    if not hasattr(test.evaluator, "placed_retrieval"):
+        raise ValueError(
+            f"TEST.EVALUATOR {cfg.TEST.EVALUATOR} shows no rankings: it has no method placed_retrieval(query, "
+            "gallery); take ReidEvaluator, or one that has"
+        )
+    placed = test.evaluator.placed_retrieval(test.query, test.gallery)
+    return rank_test(placed, length=length, memory_gb=cfg.TEST.MEMORY_GB)
+
+
+def _texts(folder: FeatureFolder, written: str, number: str) -> list[str]:
+    """Return labels as their owner wrote them, else the numbers; those below 0 of cameras mean that none is known."""
+    own, numbers = folder.labels[written], folder.labels[number]
+    if own.used() - {""}:
+        return [own.names[code] for code in own.codes.tolist()]
+    names = ["" if number == "camid" and name.startswith("-") else name for name in numbers.names]
+    return [names[code] for code in numbers.codes.tolist()]
 
 
 def _check_pair(query: FeatureFolder, gallery: FeatureFolder) -> None:

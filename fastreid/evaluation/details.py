@@ -11,12 +11,14 @@ import numpy as np
 from .bootstrap import IdentityBootstrap
 from .open_set import identification_curve, probes
 from .pair_scores import PairTable
+from .rates import cmc
 from .roc import RocCurve, area_under_curve, equal_error_rate, operating_point, roc_of_table
 from .score_sketch import ScoreSketch
 
 __all__ = [
     "FARS",
     "FPRS",
+    "cmc_details",
     "open_set_details",
     "query_details",
     "rate_intervals",
@@ -28,6 +30,7 @@ FPRS = (1e-4, 1e-3, 1e-2)
 FARS = (0.01, 0.1)
 
 _BARS = 100  # of a histogram
+_LONGEST_CMC = 50
 _POINTS_PER_DECADE = 10  # of a curve
 
 
@@ -45,6 +48,18 @@ def query_details(has_match: np.ndarray, places: np.ndarray, paths: Sequence[str
     missing = np.flatnonzero(~has_match).tolist()
     unmatched = [{"place": int(places[query]), "img_path": paths[query] or None} for query in missing]
     return {"count": len(has_match), "without_match": len(missing), "unmatched": unmatched}
+
+
+def cmc_details(ranks: Sequence[np.ndarray], draws: Sequence[np.ndarray] | None = None) -> list[float]:
+    """Return the CMC curve of ranks 1 to 50, in percent.
+
+    Args:
+        ranks: for each query those of its true matches, ascending.
+        draws: if the curve is that of drawn galleries, for each query the rank of its match in each of them.
+    """
+    if draws is not None:
+        ranks = [rank[None] for own in draws for rank in own]
+    return (100 * cmc(ranks, _LONGEST_CMC)).tolist()
 
 
 def rate_intervals(numbers: dict[str, np.ndarray], bootstrap: IdentityBootstrap) -> dict[str, list[float] | None]:

@@ -17,6 +17,7 @@ from .bootstrap import IdentityBootstrap
 from .breakdown import breakdown_details
 from .build import EVALUATOR_REGISTRY
 from .features import FeatureSet, require_finite
+from .rank_lists import PlacedRetrieval
 from .reid_evaluation import ReidEvaluator
 
 __all__ = ["RandomGalleryEvaluator"]
@@ -64,18 +65,12 @@ class RandomGalleryEvaluator(ReidEvaluator):
             On rank 0 the means, named as by ``ReidEvaluator``, in percent; ``{}`` elsewhere.
         """
         require_finite([query, gallery], paths)
-        everything = FeatureSet(
-            torch.cat([query.features, gallery.features]),
-            torch.cat([query.pids, gallery.pids]),
-            torch.cat([query.camids, gallery.camids]),
-        )
+        everything = _joined(query, gallery)
         self._postprocess.report.clear()
         logger.info("Evaluating by the protocol %s (TEST.PROTOCOL), mean of %d galleries", self._protocol, _DRAWS)
-        pids, numbers = everything.pids.tolist(), everything.camids.tolist()
         found, splits, queries = [], [], []
         for seed in range(_DRAWS):
-            drawn = torch.zeros(len(everything), dtype=torch.bool)
-            drawn[draw_gallery(pids, numbers, seed)] = True
+            drawn = _drawn(everything, seed)
             places = (~drawn).nonzero().flatten()
             rates, details, by_query = self._rates(everything[~drawn], everything[drawn], places, paths)
             found.append(rates)
@@ -85,6 +80,14 @@ class RandomGalleryEvaluator(ReidEvaluator):
         if comm.is_main_process():
             self._describe(splits, queries)
         return OrderedDict((name, sum(rates[name] for rates in found) / _DRAWS) for name in found[0])
+
+    def placed_retrieval(self, query: FeatureSet, gallery: FeatureSet) -> PlacedRetrieval:
+        """Return what :meth:`judge` ranks in the first of the splits; see :meth:`ReidEvaluator.placed_retrieval`."""
+        require_finite([query, gallery])
+        everything = _joined(query, gallery)
+        drawn = _drawn(everything, seed=0)
+        places = (of.nonzero().flatten().numpy() for of in (~drawn, drawn))
+        return PlacedRetrieval(self._retrieval(everything[~drawn], everything[drawn]), *places)
 
     def _describe(self, splits: list[dict[str, Any]], queries: list[dict[str, np.ndarray]]) -> None:
         """Set ``details`` and ``queries``."""
@@ -99,6 +102,7 @@ class RandomGalleryEvaluator(ReidEvaluator):
                 "without_match": sum(of["queries"]["without_match"] for of in splits),
                 "unmatched": [own for _, own in sorted(unmatched.items())],
             },
+            "cmc": np.mean([of.pop("cmc") for of in splits], axis=0).tolist(),
             "breakdown": breakdown_details(pooled, pooled["pid"]),
         }
         if "intervals" in splits[0]:
@@ -123,6 +127,22 @@ class RandomGalleryEvaluator(ReidEvaluator):
         if not len(means):
             return dict.fromkeys(names)
         return dict(zip(names, np.quantile(means, (0.025, 0.975), axis=0).T.tolist(), strict=True))
+
+
+def _joined(query: FeatureSet, gallery: FeatureSet) -> FeatureSet:
+    """Return the images of the whole test set."""
+    return FeatureSet(
+        torch.cat([query.features, gallery.features]),
+        torch.cat([query.pids, gallery.pids]),
+        torch.cat([query.camids, gallery.camids]),
+    )
+
+
+def _drawn(images: FeatureSet, seed: int) -> torch.Tensor:
+    """Return which images ``(N,)`` bool are the gallery of a split."""
+    drawn = torch.zeros(len(images), dtype=torch.bool)
+    drawn[draw_gallery(images.pids.tolist(), images.camids.tolist(), seed)] = True
+    return drawn
 
 
 def _mean_of(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,14 @@ from .breakdown import MatchCameras, breakdown_details, worst_of_each
 from .build import EVALUATOR_REGISTRY
 from .consumers import Consumers, gather_rows
 from .cuhk03 import SingleShot, single_shot_rates
-from .details import open_set_details, query_details, rate_intervals, threshold_details, verification_details
+from .details import (
+    cmc_details,
+    open_set_details,
+    query_details,
+    rate_intervals,
+    threshold_details,
+    verification_details,
+)
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet, require_finite
 from .memory_budget import require_memory
@@ -28,6 +35,7 @@ from .postprocess import Postprocess, Retrieval, build_postprocess
 from .protocol import PROTOCOL_REGISTRY
 from .rank import IdentityIndex
 from .rank_blocks import Adjust, sample_scores, smallest_block_bytes
+from .rank_lists import PlacedRetrieval
 from .rank_shares import gather_pairs, rank_matches_together
 from .rates import rates_by_query, summarize, warn_unmatched
 from .score_sketch import ScoreSketch
@@ -263,6 +271,7 @@ class ReidEvaluator(DatasetEvaluator):
             details["postprocess"] = {name: dict(figures) for name, figures in self._postprocess.report.items()}
         if bootstrap is not None:
             details["intervals"] = rate_intervals(numbers, bootstrap)
+        details["cmc"] = cmc_details(ranks, found.drawn)
         q_cameras = None if found.cameras is None else query.camids.cpu().numpy()
         details["breakdown"] = breakdown_details(numbers, q_pids, q_cameras, ranks, found.cameras)
         queries = {
@@ -284,11 +293,9 @@ class ReidEvaluator(DatasetEvaluator):
 
     def _rank(self, query: FeatureSet, gallery: FeatureSet) -> _Ranked:
         """Apply the protocol and the test-time options, rank, and note what else there is to see on the way."""
-        judged_query, judged_gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
-        retrieval = self._postprocess(Retrieval(query, gallery, self._metric))  # by the cameras of the test set
-        cameras = self._match_cameras(query, gallery, judged_query, judged_gallery)
-        query = replace(judged_query, features=retrieval.query.features)
-        gallery = replace(judged_gallery, features=retrieval.gallery.features)
+        retrieval = self._retrieval(query, gallery)
+        cameras = self._match_cameras(query, gallery, retrieval)
+        query, gallery = retrieval.query, retrieval.gallery
         q_pids, g_pids = query.pids.cpu().numpy(), gallery.pids.cpu().numpy()
         absent, pairs, sketch, keep = q_pids[:0], None, None, 0
         memory_gb = self._memory_gb
@@ -313,15 +320,34 @@ class ReidEvaluator(DatasetEvaluator):
             absent,
         )
 
-    def _match_cameras(
-        self, query: FeatureSet, gallery: FeatureSet, judged_query: FeatureSet, judged_gallery: FeatureSet
-    ) -> MatchCameras | None:
+    def _retrieval(self, query: FeatureSet, gallery: FeatureSet) -> Retrieval:
+        """Apply the test-time options, which see the cameras of the test set, and label as the protocol does."""
+        judged_query, judged_gallery = PROTOCOL_REGISTRY.get(self._protocol)(query, gallery)
+        retrieval = self._postprocess(Retrieval(query, gallery, self._metric))
+        return replace(
+            retrieval,
+            query=replace(judged_query, features=retrieval.query.features),
+            gallery=replace(judged_gallery, features=retrieval.gallery.features),
+        )
+
+    def placed_retrieval(self, query: FeatureSet, gallery: FeatureSet) -> PlacedRetrieval:
+        """Return what :meth:`judge` ranks, for those who want to look at the rankings; see ``rank_test``.
+
+        Args:
+            query: Q images.
+            gallery: G images.
+        """
+        require_finite([query, gallery])
+        places = np.arange(len(query) + len(gallery))
+        return PlacedRetrieval(self._retrieval(query, gallery), places[: len(query)], places[len(query) :])
+
+    def _match_cameras(self, query: FeatureSet, gallery: FeatureSet, judged: Retrieval) -> MatchCameras | None:
         """Return what notes the cameras of true matches; ``None``: some are not known, or the metric has no scores."""
         known = bool((query.camids >= 0).all() and (gallery.camids >= 0).all())
         if not known or not self._camids_are_cameras or self._metric not in SCORE_REGISTRY:
             return None
-        index = IdentityIndex(judged_gallery.pids.cpu().numpy(), judged_gallery.camids.cpu().numpy())
-        labels = (judged_query.pids.cpu().numpy(), judged_query.camids.cpu().numpy())
+        index = IdentityIndex(judged.gallery.pids.cpu().numpy(), judged.gallery.camids.cpu().numpy())
+        labels = (judged.query.pids.cpu().numpy(), judged.query.camids.cpu().numpy())
         return MatchCameras(*labels, index, gallery.camids.cpu().numpy())
 
     def _prepare_pairs(

@@ -15,12 +15,14 @@ from ..utils import comm
 from .bootstrap import IdentityBootstrap
 from .breakdown import breakdown_details, worst_of_each
 from .build import EVALUATOR_REGISTRY
-from .details import query_details, rate_intervals
+from .details import cmc_details, query_details, rate_intervals
 from .evaluator import DatasetEvaluator
 from .features import FeatureCollector, FeatureSet, require_finite
 from .loo_retrieval import leave_one_out_ranks, retrieval_by_query
 from .memory_budget import require_memory
+from .postprocess import Retrieval
 from .protocol import leave_one_out
+from .rank_lists import PlacedRetrieval
 from .rates import rates_by_query, warn_unmatched
 from .similarity import METRIC_REGISTRY
 
@@ -168,6 +170,18 @@ class RetrievalEvaluator(DatasetEvaluator):
         means = {name: 100 * float(own[has_match].mean()) if has_match.any() else 0.0 for name, own in numbers.items()}
         return OrderedDict(means)
 
+    def placed_retrieval(self, query: FeatureSet, gallery: FeatureSet) -> PlacedRetrieval:
+        """Return what :meth:`judge` ranks, for those who want to look at the rankings; see ``rank_test``.
+
+        Args:
+            query: Q images; there may be none.
+            gallery: G images, none of which is in ``query``.
+        """
+        require_finite([query, gallery])
+        each, others = leave_one_out(query, gallery)
+        places = np.arange(len(each))
+        return PlacedRetrieval(Retrieval(each, others, self._metric), places, places)
+
     def _describe(
         self,
         numbers: dict[str, np.ndarray],
@@ -181,6 +195,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         self.details = {"queries": query_details(has_match, places, paths)}
         if self._resamples:
             self.details["intervals"] = rate_intervals(numbers, IdentityBootstrap(pids, resamples=self._resamples))
+        self.details["cmc"] = cmc_details(ranks)
         by_rank = rates_by_query(ranks)  # average precision over the whole ranking, which compare_runs.py reads too
         self.details["breakdown"] = breakdown_details(by_rank, pids)
         worst = worst_of_each(self.details["breakdown"])

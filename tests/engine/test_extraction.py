@@ -18,9 +18,15 @@ from fastreid.data.data_utils import ImageReadError
 from fastreid.data.image_source import find_images
 from fastreid.engine import DefaultTrainer, extraction, feature_evaluation, feature_writer
 from fastreid.engine.extraction import extract_features
-from fastreid.engine.feature_evaluation import config_of_features, evaluate_features
+from fastreid.engine.feature_evaluation import (
+    config_of_features,
+    evaluate_features,
+    open_feature_test,
+    rank_feature_test,
+)
 from fastreid.evaluation import DatasetEvaluator
 from fastreid.evaluation.feature_folder import read_feature_folder
+from fastreid.evaluation.rank_lists import MATCH
 from fastreid.modeling import build_model
 
 from ..ranks import run_ranks
@@ -71,6 +77,22 @@ def same_files(one, two, label="Market1501"):
             np.testing.assert_array_equal(first[name], second[name])
 
 
+def rankings_are_those_of_the_numbers(cfg, folder):
+    """Check that what is there to be looked at has been ranked as the numbers say."""
+    test = open_feature_test(cfg, str(folder))
+    ranked = rank_feature_test(cfg, test, length=3)
+    with np.load(folder / "evaluation" / "queries_Market1501.npz") as queries:
+        judged = queries["split"] == 0 if "split" in queries.files else np.ones(len(queries["mAP"]), dtype=bool)
+        np.testing.assert_array_equal(ranked.numbers["mAP"], queries["mAP"][judged])
+        np.testing.assert_array_equal(ranked.query_places, queries["place"][judged])
+        hits = queries["Rank-1"][judged]
+    lists = ranked.lists(range(len(ranked)))
+    for found, hit in zip(lists, hits, strict=True):
+        assert test.identities[found.query] == str(int(test.pids[found.query]))
+        assert np.isnan(hit) or hit == (found.kinds[found.ranks == 1][0] == MATCH)
+        assert {test.identities[place] for place in found.match_places} <= {test.identities[found.query]}
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -92,6 +114,7 @@ def test_numbers_and_files_are_those_of_an_evaluation_of_the_model(root, tmp_pat
     assert without_times(found.details) == without_times(expected.details)
     if "TEST.FLIP.ENABLED" in options:
         same_files(tmp_path / "model", tmp_path / "features" / "evaluation")
+    rankings_are_those_of_the_numbers(judged, tmp_path / "features")
     assert meta["inference"]["flip"] == ("TEST.FLIP.ENABLED" in options)
     assert meta["inference"]["fold_bn"] == ("TEST.FOLD_BN" in options)
 
