@@ -27,6 +27,8 @@ def _values(name: str, tensor: Tensor) -> Tensor:
         values = stream.standard_normal(shape) * 0.05
     elif leaf == "p" and tensor.numel() == 1:
         values = stream.uniform(2.5, 3.5, shape)
+    elif "embed" in leaf or leaf == "cls_token":
+        values = stream.standard_normal(shape) * 0.05
     elif tensor.ndim >= 2:
         values = stream.standard_normal(shape) / math.sqrt(max(1, tensor.numel() // shape[0]))
     elif leaf == "weight":

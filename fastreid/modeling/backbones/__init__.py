@@ -13,6 +13,7 @@ from .resnest import build_resnest_backbone
 from .resnet import build_resnet_backbone
 from .resnext import build_resnext_backbone
 from .shufflenet import build_shufflenetv2_backbone
+from .vision_transformer import build_vit_backbone
 
 __all__ = [
     "BACKBONE_REGISTRY",
@@ -29,4 +30,5 @@ __all__ = [
     "build_resnet_backbone",
     "build_resnext_backbone",
     "build_shufflenetv2_backbone",
+    "build_vit_backbone",
 ]

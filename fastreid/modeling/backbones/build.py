@@ -24,11 +24,11 @@ class FeatureShape:
 
     Attributes:
         channels: C of the feature map.
-        stride: input pixels per step of the map.
+        stride: input pixels per step of the map; ``None``: the map has one position, whatever the input.
     """
 
     channels: int
-    stride: int
+    stride: int | None
 
 
 class Backbone(nn.Module, ABC):

@@ -1,0 +1,311 @@
+"""Vision transformers: the embedding of an image is what a class token learns from its patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...config import CfgNode
+from ...layers.drop_path import DropPath
+from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
+from .common import layout_of, load_pretrained, warn_of_unread
+
+__all__ = ["LAYOUTS", "VisionTransformer", "ViTLayout", "build_vit_backbone", "resize_position_embedding"]
+
+PATCH = 16  # pixels
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class ViTLayout:
+    """What tells the variants apart.
+
+    Args:
+        dim: width of a token.
+        depth: blocks.
+        heads: of the attention; ``dim`` is a multiple of it.
+        mlp_ratio: width of the hidden layer in a block, in units of ``dim``.
+        qkv_bias: queries, keys and values have a bias.
+        scale: of the products of queries and keys; ``None``: one over the root of a head's width.
+    """
+
+    dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    scale: float | None = None
+
+
+LAYOUTS = {
+    "deit_tiny": ViTLayout(dim=192, heads=3),
+    "deit_small": ViTLayout(dim=384, heads=6),
+    "small": ViTLayout(depth=8, heads=8, mlp_ratio=3.0, qkv_bias=False, scale=768**-0.5),
+    "base": ViTLayout(),
+}
+
+# ImageNet weights: DeiT's by its authors (Touvron et al., ICML 2021, arXiv:2012.12877); ViT's by timm's, from Google's
+PRETRAINED = {
+    "deit_tiny": "https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth",
+    "deit_small": "https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth",
+    "base": "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-vitjx/"
+    "jx_vit_base_p16_224-80ecf9dd.pth",
+}
+
+
+class Attention(nn.Module):
+    """Self-attention of several heads.
+
+    Args:
+        layout: of the network.
+        attention_drop: share of the attention weights that are dropped in training.
+        drop: likewise of the output.
+    """
+
+    def __init__(self, layout: ViTLayout, *, attention_drop: float, drop: float) -> None:
+        super().__init__()
+        self.heads = layout.heads
+        self.scale = (layout.dim // layout.heads) ** -0.5 if layout.scale is None else layout.scale
+        self.attention_drop = attention_drop
+        self.qkv = nn.Linear(layout.dim, 3 * layout.dim, bias=layout.qkv_bias)
+        self.proj = nn.Linear(layout.dim, layout.dim)
+        self.proj_drop = nn.Dropout(drop)
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values ``(N, heads, T, D / heads)`` of tokens ``(N, T, D)``."""
+        return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens ``(N, T, D)`` to the same shape."""
+        dropped = self.attention_drop if self.training else 0.0
+        out = F.scaled_dot_product_attention(*self._split(x), dropout_p=dropped, scale=self.scale)
+        return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))  # (N, T, D)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return how much each token looks at each other: ``(N, heads, T, T)``, rows that sum to 1."""
+        query, key, _ = self._split(x)
+        return (query @ key.transpose(-2, -1) * self.scale).softmax(dim=-1)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, dim: int, hidden: int, drop: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, dim)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, T, D)`` to the same shape."""
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
+
+
+class Block(nn.Module):
+    """Attention, then a small network for each token; both behind a norm and beside a shortcut.
+
+    Args:
+        layout: of the network.
+        drop_path: probability that an image skips the attention, and likewise the small network, in training.
+        attention_drop: see :class:`Attention`.
+        drop: share of activations that are dropped.
+    """
+
+    def __init__(self, layout: ViTLayout, *, drop_path: float, attention_drop: float, drop: float) -> None:
+        super().__init__()
+        norm = partial(nn.LayerNorm, layout.dim, eps=NORM_EPS)
+        self.norm1 = norm()
+        self.attn = Attention(layout, attention_drop=attention_drop, drop=drop)
+        self.drop_path = DropPath(drop_path)
+        self.norm2 = norm()
+        self.mlp = Mlp(layout.dim, int(layout.dim * layout.mlp_ratio), drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens ``(N, T, D)`` to the same shape."""
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class PatchEmbed(nn.Module):
+    """Turn square patches into tokens; a stride below the patch makes neighbours overlap."""
+
+    def __init__(self, dim: int, stride: Sequence[int]) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, PATCH, stride=tuple(stride))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(N, 3, H, W)`` to ``(N, D, h, w)``."""
+        return self.proj(images)
+
+
+class VisionTransformer(Backbone):
+    """A vision transformer that returns its class token as a map of one position.
+
+    Parameter names are those of timm. The position embedding fits the size that the network is built for; weights for
+    another size are resized when they are loaded, and images of another size get a resized one.
+
+    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv:2010.11929; overlapping patches: He et
+    al., "TransReID", ICCV 2021, arXiv:2102.04378.
+
+    Args:
+        layout: which variant.
+        image_size: height and width of the images, in pixels, at least a patch each.
+        stride: of the patches, in pixels, down and across.
+        drop_path: of the last block, see :class:`Block`; it rises linearly from 0 at the first.
+        attention_drop: see :class:`Attention`.
+        drop: share of activations that are dropped.
+
+    Raises:
+        ValueError: if the images are smaller than a patch, or a stride is below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        layout: ViTLayout,
+        image_size: Sequence[int] = (256, 128),
+        stride: Sequence[int] = (PATCH, PATCH),
+        drop_path: float = 0.0,
+        attention_drop: float = 0.0,
+        drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(stride) != 2 or min(stride) < 1:
+            raise ValueError(f"MODEL.BACKBONE.STRIDE_SIZE must be two numbers of at least 1, got {tuple(stride)}")
+        if min(image_size) < PATCH:
+            raise ValueError(f"INPUT.SIZE_TRAIN must be at least a patch, {PATCH} pixels, got {tuple(image_size)}")
+        self.dim, self.stride = layout.dim, tuple(stride)
+        self.grid = tuple((side - PATCH) // step + 1 for side, step in zip(image_size, stride, strict=True))
+        self.patch_embed = PatchEmbed(layout.dim, stride)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, layout.dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + math.prod(self.grid), layout.dim))
+        self.pos_drop = nn.Dropout(drop)
+        rates = torch.linspace(0, drop_path, layout.depth, device="cpu").tolist()
+        self.blocks = nn.ModuleList(
+            Block(layout, drop_path=rate, attention_drop=attention_drop, drop=drop) for rate in rates
+        )
+        self.norm = nn.LayerNorm(layout.dim, eps=NORM_EPS)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw embeddings and linear layers from a normal distribution cut off at two deviations of 0.02."""
+        for parameter in (self.cls_token, self.pos_embed):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def output_shape(self) -> FeatureShape:
+        """Return the width of a token; the map has one position."""
+        return FeatureShape(channels=self.dim, stride=None)
+
+    def _tokens(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Return ``(N, 1 + h * w, D)`` tokens before the first block, and the grid of their patches."""
+        patches = self.patch_embed(images)  # (N, D, h, w)
+        grid = (patches.shape[2], patches.shape[3])
+        tokens = torch.cat([self.cls_token.expand(images.shape[0], -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+        positions = self.pos_embed
+        if grid != self.grid:
+            positions = resize_position_embedding(positions, self.grid, grid)
+        return self.pos_drop(tokens + positions), grid
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(N, 3, H, W)`` to ``(N, D, 1, 1)``."""
+        tokens, _ = self._tokens(images)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)[:, 0, :, None, None]
+
+    @torch.no_grad()
+    def attention_maps(self, images: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return how the tokens of each block look at each other; the class token is the first.
+
+        Args:
+            images: ``(N, 3, H, W)``, normalised.
+
+        Returns:
+            For each block ``(N, heads, 1 + h * w, 1 + h * w)``, rows that sum to 1; and h and w.
+        """
+        tokens, grid = self._tokens(images)
+        found = []
+        for block in self.blocks:
+            found.append(block.attn.weights(block.norm1(tokens)))
+            tokens = block(tokens)
+        return found, grid
+
+    def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Resize, in place, a position embedding that was made for images of another size."""
+        key = f"{prefix}pos_embed"
+        stored = state_dict.get(key)
+        if stored is None or stored.ndim != 3 or stored.shape[1] == self.pos_embed.shape[1]:
+            return
+        if stored.shape[1] < 2 or stored.shape[2] != self.dim:
+            return  # of another network, as the report of what does not fit will say
+        state_dict[key] = resize_position_embedding(stored, grid_of(stored.shape[1] - 1, self.grid), self.grid)
+
+
+def grid_of(positions: int, like: tuple[int, int]) -> tuple[int, int]:
+    """Guess height and width of a grid from the number of its positions: a square, or as slim as ``like``.
+
+    Example:
+        >>> grid_of(196, (16, 8)), grid_of(128, (24, 8))
+        ((14, 14), (16, 8))
+    """
+    side = math.isqrt(positions)
+    if side * side == positions:
+        return side, side
+    pairs = [(positions // width, width) for width in range(1, positions + 1) if positions % width == 0]
+    return min(pairs, key=lambda pair: abs(math.log(pair[0] / pair[1] * like[1] / like[0])))
+
+
+def resize_position_embedding(embedding: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Resize a position embedding, bilinearly; that of the class token stays.
+
+    Args:
+        embedding: ``(1, 1 + h * w, D)`` float.
+        grid: h and w.
+        wanted: the new h and w.
+
+    Returns:
+        ``(1, 1 + new h * new w, D)`` in the dtype of ``embedding``.
+    """
+    token, positions = embedding[:, :1], embedding[:, 1:]
+    plane = positions.transpose(1, 2).unflatten(2, grid)  # (1, D, h, w)
+    plane = F.interpolate(plane.float(), size=wanted, mode="bilinear", align_corners=False)
+    return torch.cat([token, plane.flatten(2).transpose(1, 2).to(embedding.dtype)], dim=1)
+
+
+@BACKBONE_REGISTRY.register()
+def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
+    """Build a vision transformer, and load ImageNet weights if ``MODEL.BACKBONE.PRETRAIN``.
+
+    ``DEPTH`` is ``deit_tiny``, ``deit_small``, ``base``, or v1.3's ``small``, which has 8 blocks as wide as ``base``.
+    ``STRIDE_SIZE``, ``DROP_PATH_RATIO``, ``DROP_RATIO``, ``ATT_DROP_RATE``, ``PRETRAIN`` and ``PRETRAIN_PATH`` of
+    ``MODEL.BACKBONE`` are read, and ``INPUT.SIZE_TRAIN``.
+
+    Raises:
+        KeyError: if there is no such depth, or nobody published weights of it.
+        ValueError: see :class:`VisionTransformer`.
+    """
+    node = cfg.MODEL.BACKBONE
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    net = VisionTransformer(
+        layout=layout_of(node, LAYOUTS),
+        image_size=(*cfg.INPUT.SIZE_TRAIN, cfg.INPUT.SIZE_TRAIN[0])[:2],
+        stride=node.STRIDE_SIZE,
+        drop_path=node.DROP_PATH_RATIO,
+        attention_drop=node.ATT_DROP_RATE,
+        drop=node.DROP_RATIO,
+    )
+    classifier = ("head.*", "head_dist.*", "pre_logits.*", "fc.*")
+    load_pretrained(net, node, PRETRAINED, node.DEPTH, may_ignore=classifier)
+    return net

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fastreid.config import get_cfg
+from fastreid.modeling.backbones import build_vit_backbone
+from fastreid.modeling.backbones.vision_transformer import (
+    Attention,
+    Block,
+    VisionTransformer,
+    ViTLayout,
+    grid_of,
+    resize_position_embedding,
+)
+from fastreid.utils.weights import WeightsMismatch, load_weights
+
+from ..reference import backbone_input, fill_by_name, relative_error
+
+TINY = ViTLayout(dim=24, depth=2, heads=3, mlp_ratio=2.0)
+
+
+def tiny(height=32, width=16, **options):
+    torch.manual_seed(0)
+    return VisionTransformer(layout=TINY, image_size=(height, width), **options).eval()
+
+
+@pytest.mark.parametrize("layout", [TINY, ViTLayout(dim=24, heads=3, qkv_bias=False, scale=0.3)])
+@torch.no_grad()
+def test_a_block_is_its_definition(layout):
+    block = Block(layout, drop_path=0.5, attention_drop=0.5, drop=0.5).eval().double()
+    fill_by_name(block)
+    x = torch.randn(2, 5, 24, dtype=torch.float64)
+    y = F.layer_norm(x, (24,), block.norm1.weight, block.norm1.bias, eps=1e-6)
+    qkv = F.linear(y, block.attn.qkv.weight, block.attn.qkv.bias)
+    scale = 8**-0.5 if layout.scale is None else layout.scale
+    out = torch.empty_like(x)
+    for image in range(2):
+        for head in range(3):
+            query, key, value = (qkv[image, :, part * 24 + head * 8 :][:, :8] for part in range(3))
+            for token in range(5):
+                weights = torch.stack([query[token] @ key[other] * scale for other in range(5)]).softmax(0)
+                torch.testing.assert_close(block.attn.weights(y)[image, head, token], weights)
+                out[image, token, head * 8 : head * 8 + 8] = sum(w * v for w, v in zip(weights, value))
+    between = x + F.linear(out, block.attn.proj.weight, block.attn.proj.bias)
+    y = F.layer_norm(between, (24,), block.norm2.weight, block.norm2.bias, eps=1e-6)
+    hidden = F.linear(y, block.mlp.fc1.weight, block.mlp.fc1.bias)
+    hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+    expected = between + F.linear(hidden, block.mlp.fc2.weight, block.mlp.fc2.bias)
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_dropping_happens_in_training_only():
+    attention = Attention(TINY, attention_drop=0.5, drop=0.0)
+    x = torch.randn(1, 6, 24)
+    assert not torch.equal(attention(x), attention(x))
+    assert torch.equal(attention.eval()(x), attention(x))
+    rates = [block.drop_path.drop_prob for block in tiny(drop_path=0.3).blocks]
+    assert rates == pytest.approx([0.0, 0.3])
+
+
+@torch.no_grad()
+def test_the_network_embeds_by_its_class_token():
+    net = tiny(stride=(8, 16))
+    images = torch.randn(2, 3, 32, 16)
+    patches = [
+        (net.patch_embed.proj.weight * images[:, None, :, top : top + 16, :]).sum(dim=(2, 3, 4))
+        + net.patch_embed.proj.bias
+        for top in (0, 8, 16)
+    ]  # overlapping by half a patch
+    tokens = torch.stack([net.cls_token[0].expand(2, -1), *patches], dim=1) + net.pos_embed
+    for block in net.blocks:
+        tokens = block(tokens)
+    torch.testing.assert_close(net(images)[:, :, 0, 0], net.norm(tokens)[:, 0])
+    assert net.grid == (3, 1)
+
+
+@torch.no_grad()
+def test_attention_maps_are_those_of_the_forward_pass():
+    net = tiny()
+    images = torch.randn(2, 3, 32, 16)
+    maps, grid = net.attention_maps(images)
+    assert grid == (2, 1)
+    assert [tuple(of.shape) for of in maps] == [(2, 3, 3, 3)] * 2
+    tokens, _ = net._tokens(images)
+    for block, weights in zip(net.blocks, maps):
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 3, 3))
+        values = block.attn._split(block.norm1(tokens))[2]
+        out = (weights @ values).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(block.attn.proj(out), block.attn(block.norm1(tokens)))
+        tokens = block(tokens)
+
+
+def test_a_position_embedding_is_resized_like_a_picture():
+    plane = torch.arange(8.0).reshape(4, 2)
+    embedding = torch.cat([torch.full((1, 1, 1), 9.0), plane.reshape(1, 8, 1)], dim=1)
+    resized = resize_position_embedding(embedding, (4, 2), (8, 4))
+    expected = F.interpolate(plane[None, None], size=(8, 4), mode="bilinear")[0, 0]
+    torch.testing.assert_close(resized[0, 1:, 0].reshape(8, 4), expected)
+    assert resized[0, 0, 0] == 9
+    assert torch.equal(resize_position_embedding(embedding, (4, 2), (4, 2)), embedding)
+    assert grid_of(196, (16, 8)) == (14, 14)
+    assert grid_of(128, (16, 8)) == (16, 8)
+    assert grid_of(210, (24, 12)) == (21, 10)
+
+
+@torch.no_grad()
+def test_weights_and_images_of_another_size(caplog):
+    small, large = tiny(), tiny(64, 32)
+    state = small.state_dict()
+    load_weights(large, state, source="small")
+    assert torch.equal(large.blocks[1].mlp.fc2.weight, small.blocks[1].mlp.fc2.weight)
+    expected = resize_position_embedding(small.pos_embed, (2, 1), (4, 2))
+    assert torch.equal(large.pos_embed, expected)
+    assert state["pos_embed"].shape == (1, 3, 24)  # the caller's is as it was
+    images = torch.randn(1, 3, 64, 32)
+    torch.testing.assert_close(small(images), large(images))
+    other = {**state, "pos_embed": torch.zeros(1, 3, 7)}
+    with pytest.raises(WeightsMismatch, match="pos_embed"):
+        load_weights(large, other, source="other")
+
+
+def config(depth, *options):
+    cfg = get_cfg()
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH = "build_vit_backbone", depth
+    cfg.merge_from_list(list(options))
+    return cfg
+
+
+@pytest.mark.parametrize("depth", ["small", "base"])
+def test_names_and_shapes_are_those_of_v13(published_shapes, depth):
+    with torch.device("meta"):
+        net = build_vit_backbone(config(depth))
+    expected = published_shapes[f"backbone/vit/{depth}/256x128"]
+    assert {name: list(value.shape) for name, value in net.state_dict().items()} == dict(expected)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_outputs_are_those_of_v13(reference_outputs):
+    sizes = ("INPUT.SIZE_TRAIN", [128, 64], "MODEL.BACKBONE.DROP_PATH_RATIO", 0.0)
+    net = build_vit_backbone(config("small", *sizes)).eval()
+    fill_by_name(net)
+    assert relative_error(net(backbone_input()).mean(dim=(2, 3)), np.asarray(reference_outputs["vit_small"])) < 1e-4
+
+
+def test_imagenet_weights_without_their_classifier(tmp_path):
+    with torch.device("meta"):
+        keys = build_vit_backbone(config("small")).state_dict()
+    state = {name: torch.zeros(value.shape) for name, value in keys.items()}
+    state["pos_embed"] = torch.full((1, 197, 768), 2.0)  # of images of 224 x 224
+    state |= {"head.weight": torch.zeros(10, 768), "head.bias": torch.zeros(10)}
+    torch.save({"model": state}, tmp_path / "vit.pth")
+    path = ("MODEL.BACKBONE.PRETRAIN", True, "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "vit.pth"))
+    net = build_vit_backbone(config("small", *path))
+    assert torch.equal(net.pos_embed, torch.full((1, 129, 768), 2.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("MODEL.BACKBONE.STRIDE_SIZE", (0, 16)), "STRIDE_SIZE must be two numbers of at least 1, got"),
+        (("INPUT.SIZE_TRAIN", [8, 64]), "SIZE_TRAIN must be at least a patch, 16 pixels, got"),
+    ],
+)
+def test_sizes_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message), torch.device("meta"):
+        build_vit_backbone(config("small", *options))
+    with pytest.raises(KeyError, match="knows deit_tiny, deit_small, small, base"):
+        build_vit_backbone(config("huge"))
