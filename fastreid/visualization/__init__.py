@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .run_curves import draw_runs, save_figure
+from .result_curves import draw_roc, draw_scores
+from .run_curves import draw_runs
 from .run_record import RunRecord, read_runs
+from .style import save_figure
 
-__all__ = ["RunRecord", "draw_runs", "read_runs", "save_figure"]
+__all__ = ["RunRecord", "draw_roc", "draw_runs", "draw_scores", "read_runs", "save_figure"]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .run_record import RunRecord
+from .style import PANEL, STYLES, colours, dress, figure_with_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DEFAULT_METRICS", "choose_scalars", "draw_runs", "moving_mean", "save_figure"]
+__all__ = ["DEFAULT_METRICS", "choose_scalars", "draw_runs", "moving_mean"]
 
 # Evaluation results, by the last part of their name: they and the rates are points of their own, never smoothed.
 _RESULTS = ("mAP", "Rank-1", "mINP", "Acc@1", "metric")
@@ -39,12 +38,7 @@ _UNITS = {
     "time": "seconds / iteration",
     **dict.fromkeys(("mAP", "mINP", "metric", "Rank-1", "Rank-5", "Rank-10", "Acc@1", "Acc@5"), "%"),
 }
-# Okabe and Ito, "Color Universal Design": told apart with any kind of colour vision; yellow is too pale for a line.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", "--", ":", "-.")
 _COLUMNS = 3
-_PANEL = (4.2, 2.9)  # inches
-_LETTER = 0.083  # inches, of the legend's
 
 
 def choose_scalars(names: Sequence[str], patterns: Sequence[str] | None = None) -> list[str]:
@@ -112,8 +106,6 @@ def draw_runs(
     Raises:
         ValueError: if an argument does not fit, or a run does not tell how long an epoch is.
     """
-    from matplotlib.figure import Figure
-
     if x not in (None, "iteration", "epoch"):
         raise ValueError(f"x must be iteration or epoch, got {x!r}")
     unknown = [run.name for run in runs if not run.iters_per_epoch]
@@ -127,11 +119,8 @@ def draw_runs(
 
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    labels, label_columns = _labels([run.name for run in runs], columns * _PANEL[0])
-    top = 0.1 + 0.2 * math.ceil(len(runs) / label_columns)  # of the legend, in inches
-    figure = Figure(figsize=(columns * _PANEL[0], rows * _PANEL[1] + top), layout="constrained")
-    height = figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - top / height), w_pad=0.08, h_pad=0.08)
+    looks = [{"color": colour, "linewidth": 3} for colour in colours(len(runs))]
+    figure = figure_with_legend(columns * PANEL[0], rows * PANEL[1], [run.name for run in runs], looks)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel, (title, names) in zip(axes, panels.items()):
         _draw_panel(panel, title, names, runs, x=x, smooth=smooth)
@@ -140,22 +129,7 @@ def draw_runs(
         panel.set_xlim(-0.02 * last, 1.02 * last or 1)  # the same for all, so that one can look from panel to panel
     for panel in axes[len(panels) :]:
         panel.remove()
-    _legend(figure, labels, label_columns)
     return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Save a figure as PNG or SVG, by the ending of the path; folders are made.
-
-    Raises:
-        ValueError: if it has another ending.
-    """
-    path = Path(path)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("png", "svg"):
-        raise ValueError(f"a picture must end in .png or .svg, got {str(path)!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format=kind, dpi=150, facecolor="white", metadata={"Date": None} if kind == "svg" else None)
 
 
 def _places(iterations: np.ndarray, run: RunRecord, x: str) -> np.ndarray:
@@ -179,7 +153,7 @@ def _draw_panel(
 
     shown: dict[str, str] = {}  # scalar -> line style, of those with a curve of their own
     extremes: list[float] = []
-    for run, colour in zip(runs, _colours(len(runs))):
+    for run, colour in zip(runs, colours(len(runs))):
         drawn: list[tuple[np.ndarray, np.ndarray]] = []
         for name in names:
             iterations, values = run.series(name)
@@ -189,17 +163,11 @@ def _draw_panel(
                 continue
             drawn.append((iterations, values))
             extremes += [float(value) for value in values[np.isfinite(values)]]
-            style = shown.setdefault(name, _STYLES[len(shown) % len(_STYLES)])
+            style = shown.setdefault(name, STYLES[len(shown) % len(STYLES)])
             _draw_curve(
                 axes, _places(iterations, run, x), values, colour, style, smooth=smooth if _is_noisy(title) else 1
             )
-    axes.set_title(title if len(names) > 1 else names[0], fontsize=11)
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(_UNITS.get(title, ""), fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(True, color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    dress(axes, title=title if len(names) > 1 else names[0], x=x, y=_UNITS.get(title, ""))
     if title == "lr" and extremes and min(extremes) > 0 and max(extremes) > 30 * min(extremes):
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(min(extremes), 1e-4 * max(extremes)) / 1.5)  # a cosine ends at nearly nothing
@@ -225,31 +193,3 @@ def _line_legend(axes: Axes, shown: dict[str, str]) -> None:
 
     handles = [Line2D([], [], color="#444444", linestyle=style, label=name) for name, style in shown.items()]
     axes.legend(handles=handles, fontsize=7, framealpha=0.85, handlelength=2.4, loc="best")
-
-
-def _labels(names: Sequence[str], width: float) -> tuple[list[str], int]:
-    """Return what the legend says, and in how many columns, so that it fits into ``width`` inches."""
-    most = int((width - 0.7) / _LETTER)
-    labels = [name if len(name) <= most else f"…{name[len(name) - most + 1 :]}" for name in names]
-    columns = int(width / (0.7 + _LETTER * max(map(len, labels))))
-    # matplotlib leaves labels out that begin with _, and takes $ for mathematics
-    labels = [f" {label}".replace("$", r"\$") for label in labels]
-    return labels, max(1, min(columns, len(names)))
-
-
-def _legend(figure: Figure, labels: Sequence[str], columns: int) -> None:
-    """Say above the panels which run has which colour."""
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=colour, linewidth=3, label=label) for label, colour in zip(labels, _colours(len(labels)))
-    ]
-    figure.legend(handles=handles, loc="upper center", ncols=columns, fontsize=9, frameon=False)
-
-
-def _colours(count: int) -> Sequence[Any]:
-    if count <= len(_COLOURS):
-        return _COLOURS[:count]
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](i / (count - 1) * 0.92) for i in range(count)]  # its bright end is pale on white
