@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import zipfile
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
-from fastreid.engine.evaluation_results import stored_judged_by
+from fastreid.engine.evaluation_results import read_queries, stored_judged_by
 from fastreid.evaluation import compare_queries
 
 
@@ -56,19 +54,6 @@ def warn_of_settings(name: str, one: Path, two: Path) -> None:
             print(f"{name}: {key} was {first[key]} in A and {second[key]} in B", file=sys.stderr)
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file.
-
-    Raises:
-        ValueError: if it is no such file, or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (AttributeError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged, or no queries_<test set>.npz: {error}; evaluate once more") from error
-
-
 def text(name: str, report: dict, most: int) -> str:
     """Return a report as text."""
     rows = [
@@ -98,7 +83,7 @@ def main() -> None:
     try:
         reports = {}
         for name, (one, two) in pairs(args.first, args.second).items():
-            reports[name] = compare_queries(load(one), load(two), resamples=args.resamples)
+            reports[name] = compare_queries(read_queries(one), read_queries(two), resamples=args.resamples)
             warn_of_settings(name, one, two)
         if args.json:
             Path(args.json).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +18,11 @@ from ..utils.checkpoint import write_atomically
 
 __all__ = [
     "EvaluationResults",
+    "file_label",
     "judged_by",
     "queries_file",
+    "read_queries",
+    "read_results",
     "stored_judged_by",
     "thresholds_of",
     "write_queries",
@@ -86,9 +90,45 @@ def write_results(
     write_atomically(os.path.join(folder, "results.json"), lambda file: file.write(text.encode()))
 
 
+def file_label(label: str) -> str:
+    """Return the label of a test set as it is in names of files."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", label)
+
+
 def queries_file(label: str) -> str:
     """Return the name of the file with a test set's per-query numbers."""
-    return f"queries_{re.sub(r'[^A-Za-z0-9._-]', '_', label)}.npz"
+    return f"queries_{file_label(label)}.npz"
+
+
+def read_results(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Read a ``results.json``: for each test set its numbers by name, and ``details``.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is damaged, or no such file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            stored = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; evaluate once more") from error
+    if not isinstance(stored, dict) or not stored or not all(isinstance(own, dict) for own in stored.values()):
+        raise ValueError(f"{path} has no test sets; name the results.json of an evaluation")
+    return stored
+
+
+def read_queries(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read the arrays ``(Q,)`` of a test set's queries.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, or no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged, or no queries_<test set>.npz: {error}; evaluate once more") from error
 
 
 def stored_judged_by(queries_path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -104,12 +144,7 @@ def stored_judged_by(queries_path: str | os.PathLike[str]) -> dict[str, Any]:
     path = os.path.join(folder, "results.json")
     if not os.path.isfile(path):
         return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            stored = json.load(file)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; evaluate once more") from error
-    own = [result for label, result in stored.items() if queries_file(label) == name]
+    own = [result for label, result in read_results(path).items() if queries_file(label) == name]
     return own[0].get("details", {}).get("judged_by", {}) if own else {}
 
 
