@@ -11,6 +11,7 @@ import numpy as np
 
 from ..engine.manifest import read_manifest
 from ..utils.events import read_metrics
+from .run_files import find_runs
 
 __all__ = ["RunRecord", "read_runs"]
 
@@ -55,28 +56,12 @@ def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[RunRecord]:
         FileNotFoundError: if there is no such run.
         ValueError: if there is no path, one is named twice, or a file is empty or damaged.
     """
-    if not paths:
-        raise ValueError("no run was named; name at least one OUTPUT_DIR")
-    files = [Path(path, "metrics.json") if Path(path).is_dir() else Path(path) for path in paths]
-    folders = [file.resolve().parent for file in files]
-    if len(set(files)) < len(files):
-        raise ValueError(f"a run is named twice: {', '.join(map(str, paths))}; name each once")
-    names = _names([folder if file.name == "metrics.json" else file.resolve() for file, folder in zip(files, folders)])
+    found = find_runs(paths, "metrics.json")
     return [
-        RunRecord(name, read_metrics(file), _iters_per_epoch(folder / "run.json"))
-        for name, file, folder in zip(names, files, folders)
+        RunRecord(name, read_metrics(file), _iters_per_epoch(file.resolve().parent / "run.json"))
+        for name, file in found
     ]
 
 
 def _iters_per_epoch(path: Path) -> int | None:
     return read_manifest(path).get("iters_per_epoch") if path.exists() else None
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of paths that differ from each other."""
-    deepest = max(len(path.parts) for path in paths)
-    for count in range(1, deepest + 1):
-        names = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]

@@ -59,7 +59,12 @@ def line_looks(count: int) -> list[dict[str, Any]]:
 
 
 def figure_with_legend(
-    width: float, height: float, names: Sequence[str] = (), looks: Sequence[Mapping[str, Any]] = ()
+    width: float,
+    height: float,
+    names: Sequence[str] = (),
+    looks: Sequence[Mapping[str, Any]] = (),
+    *,
+    title: str = "",
 ) -> Figure:
     """Make an empty figure with a legend above the place for its panels.
 
@@ -68,6 +73,7 @@ def figure_with_legend(
         height: in inches, without the legend.
         names: what the legend says; names that are too long are shortened. None: no legend.
         looks: of the line beside each name, keywords of ``Axes.plot``.
+        title: above the legend.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -75,14 +81,18 @@ def figure_with_legend(
     if not names:
         return Figure(figsize=(width, height), layout="constrained")
     labels, columns = _labels(names, width)
-    top = 0.1 + 0.2 * math.ceil(len(labels) / columns)  # inches
+    top = 0.1 + 0.2 * math.ceil(len(labels) / columns) + (0.25 if title else 0)  # inches
     figure = Figure(figsize=(width, height + top), layout="constrained")
     figure.get_layout_engine().set(rect=(0, 0, 1, height / (height + top)), w_pad=0.08, h_pad=0.08)
     handles = [
         Line2D([], [], label=label, **{key: value for key, value in look.items() if key != "markevery"})
         for label, look in zip(labels, looks, strict=True)
     ]
-    figure.legend(handles=handles, loc="upper center", ncols=columns, fontsize=9, frameon=False, handlelength=2.4)
+    legend = figure.legend(
+        handles=handles, loc="upper center", ncols=columns, fontsize=9, frameon=False, handlelength=2.4
+    )
+    if title:
+        legend.set_title(plain(title), prop={"size": 11, "weight": "bold"})
     return figure
 
 
