@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
-from .bases import FileNameDataset
 from .build import DATASET_REGISTRY
+from .file_names import FileNameDataset
 
 __all__ = ["DukeMTMC"]
 
@@ -26,7 +26,9 @@ class DukeMTMC(FileNameDataset):
     dataset_name = "dukemtmc"
     folder = "DukeMTMC-reID"
     url = "https://github.com/sxzrt/DukeMTMC-reID_evaluation"
+    licence = "withdrawn in 2019: its authors give it out no more"
     splits = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
     pattern = re.compile(r"(?P<pid>-?\d+)_c(?P<cam>\d)")
+    example = "0001_c2_f0046302.jpg"
     # split -> (identities, images)
     statistics = {"train": (702, 16522), "query": (702, 2228), "gallery": (1110, 17661)}

@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .bases import FileNameDataset
 from .build import DATASET_REGISTRY
+from .file_names import FileNameDataset
 
 __all__ = ["Market1501"]
 
@@ -27,8 +27,10 @@ class Market1501(FileNameDataset):
     dataset_name = "market1501"
     folder = "Market-1501-v15.09.15"
     url = "http://www.liangzheng.org/Project/project_reid.html"
+    licence = "published for research"
     splits = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
     pattern = re.compile(r"(?P<pid>-?\d+)_c(?P<cam>\d)")
+    example = "0002_c1s1_000451_03.jpg"
     junk_pids = frozenset({-1})
     distractor_pids = frozenset({0})
     # split -> (identities, images); the gallery's identities are 750 people and the distractors

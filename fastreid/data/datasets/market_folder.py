@@ -6,8 +6,8 @@ import os
 import re
 from typing import Any
 
-from .bases import FileNameDataset
 from .build import DATASET_SCHEME_REGISTRY, find_path
+from .file_names import FileNameDataset
 
 __all__ = ["MarketFolder", "market"]
 

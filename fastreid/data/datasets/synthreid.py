@@ -7,8 +7,8 @@ from typing import Any
 from ...utils import comm
 from ..synthetic.painter import PAINTER_VERSION
 from ..synthetic.writer import Benchmark, ensure_benchmark
-from .bases import FileNameDataset
 from .build import DATASET_REGISTRY, dataset_root
+from .file_names import FileNameDataset
 
 __all__ = ["SynthReID"]
 

@@ -5,8 +5,8 @@ import os
 import re
 
 from ...utils.random_gallery import draw_gallery
-from .bases import Item, Items
 from .build import DATASET_REGISTRY
+from .declared import Label
 from .listed import ListedDataset
 
 __all__ = ["LargeVehicleID", "MediumVehicleID", "SmallVehicleID", "VehicleID"]
@@ -39,6 +39,7 @@ class VehicleID(ListedDataset):
     dataset_name = "vehicleid"
     folder = "vehicleid"
     url = "https://www.pkuml.org/resources/pku-vehicleid.html"
+    licence = "research only, on request"
     splits = {"train": "image", "query": "image", "gallery": "image"}
     pattern = re.compile(r"(?P<image>\d+)\s+(?P<pid>\d+)")
     example = "0000001 14038"
@@ -47,16 +48,15 @@ class VehicleID(ListedDataset):
     # split -> (identities, images)
     statistics = {"train": (13164, 113346), "query": (13164, 95057), "gallery": (13164, 13164)}
 
-    def _item(self, line: re.Match[str], split: str) -> Item:
-        image = os.path.join(self.dataset_dir, *self._folders(split), f"{line['image']}.jpg")
-        return image, int(line["pid"]), int(line["image"])
+    def _item(self, line: re.Match[str], split: str) -> tuple[str, Label, Label]:
+        return os.path.join(self._images(split), f"{line['image']}.jpg"), int(line["pid"]), int(line["image"])
 
-    def _parse_names(self, split: str) -> Items:
-        return super()._parse_names(split) if split == "train" else self._drawn[split]
+    def _parse(self, split: str) -> list[tuple[str, Label, Label]]:
+        return super()._parse(split) if split == "train" else self._drawn[split]
 
     @functools.cached_property
-    def _drawn(self) -> dict[str, Items]:
-        items = super()._parse_names("gallery")
+    def _drawn(self) -> dict[str, list[tuple[str, Label, Label]]]:
+        items = super()._parse("gallery")
         drawn = draw_gallery([pid for _, pid, _ in items], [number for _, _, number in items], seed=0)
         queries = sorted({*range(len(items))}.difference(drawn))
         return {"query": [items[place] for place in queries], "gallery": [items[place] for place in drawn]}

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
-from .bases import FileNameDataset
 from .build import DATASET_REGISTRY
+from .file_names import FileNameDataset
 
 __all__ = ["VeRi"]
 
@@ -25,7 +25,9 @@ class VeRi(FileNameDataset):
     dataset_name = "veri"
     folder = "veri"
     url = "https://github.com/JDAI-CV/VeRidataset"
+    licence = "research only, on request"
     splits = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
     pattern = re.compile(r"(?P<pid>\d+)_c(?P<cam>\d{3})")
+    example = "0002_c002_00030600_0.jpg"
     # split -> (identities, images)
     statistics = {"train": (576, 37778), "query": (200, 1678), "gallery": (200, 11579)}

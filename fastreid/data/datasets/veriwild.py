@@ -4,8 +4,8 @@ import functools
 import os
 import re
 
-from .bases import Item
 from .build import DATASET_REGISTRY
+from .declared import Label
 from .listed import ListedDataset
 
 __all__ = ["LargeVeRiWild", "MediumVeRiWild", "SmallVeRiWild", "VeRiWild"]
@@ -41,6 +41,7 @@ class VeRiWild(ListedDataset):
     dataset_name = "veriwild"
     folder = "VERI-Wild"
     url = "https://github.com/PKU-IMRE/VERI-Wild"
+    licence = "published for research"
     splits = {"train": "images", "query": "images", "gallery": "images"}
     pattern = re.compile(r"(?P<pid>\d+)/(?P<image>\d+)(\.jpg)?")
     example = "00001/000001.jpg"
@@ -50,7 +51,7 @@ class VeRiWild(ListedDataset):
     # split -> (identities, images)
     statistics = {"train": (30671, 277797), "query": (10000, 10000), "gallery": (10000, 128517)}
 
-    def _item(self, line: re.Match[str], split: str) -> Item:
+    def _item(self, line: re.Match[str], split: str) -> tuple[str, Label, Label]:
         pid, image = line["pid"], line["image"]
         camera = self._cameras.get(f"{pid}/{image}")
         if camera is None:
@@ -58,7 +59,7 @@ class VeRiWild(ListedDataset):
                 f"{os.path.join(self.dataset_dir, *self.more_files)} does not tell the camera of {pid}/{image}, which "
                 f"{self._list_path(split)} lists; get both anew from {self.url}"
             )
-        return os.path.join(self.dataset_dir, *self._folders(split), pid, f"{image}.jpg"), int(pid), camera
+        return os.path.join(self._images(split), pid, f"{image}.jpg"), int(pid), camera
 
     @functools.cached_property
     def _cameras(self) -> dict[str, int]:

@@ -77,8 +77,17 @@ def test_combining_adds_the_test_splits_without_junk():
     assert len(TRAIN) == 3
 
 
+def test_combining_takes_an_image_once_and_unknown_cameras_as_one():
+    both = [("d.jpg", 3, -1), ("e.jpg", 4, -1)]
+    data = Mine(TRAIN, both, both, combineall=True)
+    assert data.train[3:] == [
+        ("d.jpg", "mine_test_3", "mine_test_0"),
+        ("e.jpg", "mine_test_4", "mine_test_0"),
+    ]
+
+
 def test_options_for_others_are_logged(caplog):
-    Mine(TRAIN, QUERY, GALLERY, cuhk03_labeled=True)
+    assert Mine(TRAIN, QUERY, GALLERY, cuhk03_labeled=True).unknown_options == ("cuhk03_labeled",)
     assert "Mine does not know the options cuhk03_labeled; left out" in caplog.text
 
 

@@ -78,7 +78,7 @@ def test_missing_list_is_named_with_where_to_get_it(root, split):
 
 def test_missing_set_names_both_versions(root):
     shutil.rmtree(root / "MSMT17_V1")
-    with pytest.raises(RuntimeError, match=r"MSMT17_V1/train/\n(.|\n)*MSMT17_V2/ with mask_train_v2, mask_test_v2"):
+    with pytest.raises(RuntimeError, match=r"MSMT17_V1/train/\n(.|\n)*\n  or\n    MSMT17_V2/mask_train_v2/\n"):
         MSMT17(str(root))
 
 
