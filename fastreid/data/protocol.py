@@ -58,11 +58,21 @@ def embedded_images(
         gallery: likewise; by ``leave_one_out`` one of the two may be empty, or both the same.
 
     Raises:
-        ValueError: if there is no query, see also :func:`check_protocol`; by ``leave_one_out`` if there is no image, or
-            one with two identities.
+        ValueError: if there is no query or no gallery, see also :func:`check_protocol`; by ``leave_one_out`` if there
+            is no image, or one with two identities.
     """
     if protocol == "leave_one_out":
         return _each_once(name, [*query, *gallery]), 0
+    if not query and not gallery:
+        raise ValueError(
+            f"{name} has no query images (nor a gallery: it is for training only, or of split test no identity has two "
+            "images), so it cannot be tested on; add some, or take it out of DATASETS.TESTS"
+        )
+    if not gallery:
+        raise ValueError(
+            f"{name} has queries, but no gallery; look for each image among all others, as published numbers of such "
+            "sets do: TEST.PROTOCOL leave_one_out, TEST.EVALUATOR RetrievalEvaluator"
+        )
     if not query:
         raise ValueError(
             f"{name} has no query images (of split test, an identity needs two images), so it cannot be tested on; add "

@@ -46,3 +46,16 @@ def test_other_protocols_need_queries():
     assert embedded_images("market1501", "shop", *KNOWN) == ([*KNOWN[0], *KNOWN[1]], 1)
     with pytest.raises(ValueError, match=r"shop has no query images .* leave_one_out, TEST\.EVALUATOR Retrieval"):
         embedded_images("market1501", "shop", [], KNOWN[1])
+
+
+def test_sets_without_queries_and_gallery_are_for_training_only():
+    with pytest.raises(
+        ValueError, match=r"shop has no query images .*for training only.* take it out of DATASETS\.TESTS"
+    ):
+        embedded_images("market1501", "shop", [], [])
+
+
+@pytest.mark.parametrize("protocol", ["market1501", "cuhk03", "cameraless", "auto"])
+def test_queries_without_a_gallery_want_to_leave_one_out(protocol):
+    with pytest.raises(ValueError, match=r"shop has queries, but no gallery; .* leave_one_out, .* RetrievalEvaluator"):
+        embedded_images(protocol, "shop", UNKNOWN[0], [])
