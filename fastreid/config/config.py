@@ -92,6 +92,8 @@ class CfgNode(_CfgNode):
                 raise KeyError(_unknown_key(self, str(key), path, source))
             value = _to_value(raw)
             if key not in self:
+                if isinstance(value, CfgNode):
+                    value.set_new_allowed(True)  # as here, so that another key can be merged into it later
                 self[key] = value
             elif isinstance(self[key], CfgNode):
                 if not isinstance(value, dict):

@@ -222,6 +222,8 @@ _C.DATASETS.ROOT = ""
 # together, tested one by one.
 _C.DATASETS.NAMES = ("Market1501",)
 _C.DATASETS.TESTS = ("Market1501",)
+# Arguments of the class of a data set, e.g. CUHK03: {cuhk03_labeled: False}; datasets/README.md names them.
+_C.DATASETS.OPTIONS = CN(new_allowed=True)
 # Train on query and gallery too.
 _C.DATASETS.COMBINEALL = False
 # Shares of several NAMES in a training batch; empty: one pool of all items. equal | proportional (to n, the training

@@ -17,7 +17,7 @@ from ..utils import comm
 from ..utils.worker_signals import leave_signals_to_parent
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
-from .datasets.build import build_dataset, dataset_labels, dataset_root
+from .datasets.build import build_dataset, dataset_labels, dataset_options, dataset_root
 from .image_cache import build_image_cache
 from .loader import NamingLoader
 from .protocol import embedded_images
@@ -195,7 +195,8 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any,
     owners: dict[Any, str] = {}
     sets: list[tuple[str, int]] = []
     for name in cfg.DATASETS.NAMES:
-        data = build_dataset(name, label=labels[name], root=cfg.DATASETS.ROOT, **options)
+        chosen = dataset_options(cfg.DATASETS.OPTIONS, name)
+        data = build_dataset(name, label=labels[name], root=cfg.DATASETS.ROOT, chosen=chosen, **options)
         if comm.is_main_process() and hasattr(data, "show_train"):
             data.show_train()
         if not data.train:
@@ -220,7 +221,8 @@ def _check_identities_are_its_own(name: str, pids: set[Any], owners: dict[Any, s
 def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
     """Return queries and gallery of a data set in one list, and the number of queries."""
     label = dataset_labels(cfg.DATASETS.TESTS).get(name, "")
-    data = build_dataset(name, label=label, root=cfg.DATASETS.ROOT, **options)
+    chosen = dataset_options(cfg.DATASETS.OPTIONS, name)
+    data = build_dataset(name, label=label, root=cfg.DATASETS.ROOT, chosen=chosen, **options)
     if comm.is_main_process() and hasattr(data, "show_test"):
         data.show_test()
     items, num_query = embedded_images(cfg.TEST.PROTOCOL, name, data.query, data.gallery)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .datasets.bases import IMAGE_ENDINGS, check_listed
-from .datasets.build import DATASET_REGISTRY, build_dataset, dataset_labels
+from .datasets.build import DATASET_REGISTRY, build_dataset, dataset_labels, dataset_options
 
 __all__ = ["SPLITS", "ImageSource", "SourceImage", "find_images"]
 
@@ -51,7 +51,13 @@ class ImageSource:
     images: Sequence[SourceImage]
 
 
-def find_images(name: str, *, root: str = "", splits: Sequence[str] = ("query", "gallery")) -> ImageSource:
+def find_images(
+    name: str,
+    *,
+    root: str = "",
+    splits: Sequence[str] = ("query", "gallery"),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> ImageSource:
     """List the images that a name means.
 
     Args:
@@ -60,6 +66,7 @@ def find_images(name: str, *, root: str = "", splits: Sequence[str] = ("query", 
             an image on each line, relative to the file.
         root: ``DATASETS.ROOT``.
         splits: of a data set: some of :data:`SPLITS`, in this order.
+        options: ``DATASETS.OPTIONS``.
 
     Raises:
         KeyError: if the name is none of these.
@@ -76,7 +83,7 @@ def find_images(name: str, *, root: str = "", splits: Sequence[str] = ("query", 
         return ImageSource(name, os.path.basename(os.path.abspath(path)), [SourceImage(image) for image in found])
     if ":" not in name and name not in DATASET_REGISTRY and os.sep in name:
         raise FileNotFoundError(f"there is no folder or list {name!r} (looked for {os.path.abspath(name)})")
-    data = build_dataset(name, label=label, root=root)
+    data = build_dataset(name, label=label, root=root, chosen=dataset_options(options or {}, name))
     images = [image for split in splits for image in _of_split(data, split)]
     if not images:
         raise FileNotFoundError(f"{name} has no images of {', '.join(splits)}")

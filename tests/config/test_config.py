@@ -118,6 +118,20 @@ def test_dump_and_pickle_give_the_same_tree_again(tmp_path):
     assert pickle.loads(pickle.dumps(cfg)) == cfg
 
 
+def test_options_of_data_sets_are_merged_one_by_one(tmp_path):
+    (tmp_path / "mine.yml").write_text("DATASETS: {OPTIONS: {CUHK03: {split_id: 3}}}\n")
+    cfg = get_cfg()
+    cfg.merge_from_file(str(tmp_path / "mine.yml"))
+    cfg.merge_from_list(["DATASETS.OPTIONS.CUHK03.cuhk03_labeled", "False", "DATASETS.OPTIONS.Wildlife.folder", "zoo"])
+    assert cfg.DATASETS.OPTIONS == {"CUHK03": {"split_id": 3, "cuhk03_labeled": False}, "Wildlife": {"folder": "zoo"}}
+    (tmp_path / "dumped.yml").write_text(cfg.dump())
+    again = get_cfg()
+    again.merge_from_file(str(tmp_path / "dumped.yml"))
+    again.merge_from_list(["DATASETS.OPTIONS.CUHK03.split_id", "4"])
+    assert again.DATASETS.OPTIONS.CUHK03 == {"split_id": 4, "cuhk03_labeled": False}
+    assert get_cfg().DATASETS.OPTIONS == {}
+
+
 def test_a_frozen_tree_cannot_be_merged_into():
     cfg = get_cfg()
     cfg.freeze()

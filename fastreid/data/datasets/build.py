@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from ...utils.registry import Registry
@@ -14,6 +14,7 @@ __all__ = [
     "DATASET_SCHEME_REGISTRY",
     "build_dataset",
     "dataset_labels",
+    "dataset_options",
     "dataset_root",
     "find_path",
 ]
@@ -21,7 +22,8 @@ __all__ = [
 DATASET_REGISTRY = Registry("DATASET")
 """Data sets, by the names in ``DATASETS.NAMES`` and ``DATASETS.TESTS``.
 
-Called as ``Cls(root=folder, **options)``, with ``combineall=True`` among the options if ``DATASETS.COMBINEALL``. Has
+Called as ``Cls(root=folder, **options)``, with ``combineall=True`` among the options if ``DATASETS.COMBINEALL``, and
+with what ``DATASETS.OPTIONS`` says of it. Has
 ``train``, ``query`` and ``gallery``: lists of ``(img_path, pid, camid)``. In ``train``, pids and camids are strings
 ``<dataset_name>_<number>``, so that several sets can be trained on together; elsewhere they are ints, and a camid below
 0 says that no camera is known. Best derived from ``ImageDataset``, whose ``show_train`` and ``show_test`` log what was
@@ -36,26 +38,61 @@ training pids, and the folder of all data sets. Returns what a class of ``DATASE
 """
 
 
-def build_dataset(name: str, *, label: str = "", root: str = "", **options: Any) -> Any:
+def build_dataset(
+    name: str, *, label: str = "", root: str = "", chosen: Mapping[str, Any] | None = None, **options: Any
+) -> Any:
     """Build the data set that an entry of ``DATASETS.NAMES`` or ``DATASETS.TESTS`` names.
 
     Args:
         name: a name in ``DATASET_REGISTRY``, or ``scheme:path`` with a name in ``DATASET_SCHEME_REGISTRY``.
         label: prefix of the training pids of a ``scheme:path``, see ``dataset_labels``; empty: as if it were alone.
         root: ``DATASETS.ROOT``.
-        **options: passed on.
+        chosen: options that were chosen for this data set, see ``dataset_options``; it must know them.
+        **options: passed on; those that it does not know are for others.
 
     Raises:
         KeyError: if nothing is registered under that name.
-        ValueError: if there is no path after the ``:``.
+        ValueError: if there is no path after the ``:``, or it does not know an option that was chosen for it.
     """
+    chosen = dict(chosen or {})
+    options = options | chosen
     scheme, colon, path = name.partition(":")
-    if not colon:
-        return DATASET_REGISTRY.get(name)(root=dataset_root(root), **options)
-    read = DATASET_SCHEME_REGISTRY.get(scheme)
-    if not path:
-        raise ValueError(f"{name!r} in DATASETS names no file or folder; write one after the colon")
-    return read(path, name=label or dataset_labels([name])[name], root=dataset_root(root), **options)
+    if colon:
+        read = DATASET_SCHEME_REGISTRY.get(scheme)
+        if not path:
+            raise ValueError(f"{name!r} in DATASETS names no file or folder; write one after the colon")
+        data = read(path, name=label or dataset_labels([name])[name], root=dataset_root(root), **options)
+    else:
+        data = DATASET_REGISTRY.get(name)(root=dataset_root(root), **options)
+    unknown = sorted(set(chosen).intersection(getattr(data, "unknown_options", ())))
+    if unknown:
+        raise ValueError(
+            f"DATASETS.OPTIONS.{name} has {', '.join(unknown)}, which {name} does not know; its options are the "
+            "arguments of its class"
+        )
+    return data
+
+
+def dataset_options(options: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Return what ``DATASETS.OPTIONS`` says of a data set.
+
+    Args:
+        options: ``DATASETS.OPTIONS``, arguments by the names of the data sets.
+        name: an entry of ``DATASETS.NAMES`` or ``DATASETS.TESTS``.
+
+    Raises:
+        KeyError: if ``options`` names something that is no data set.
+        ValueError: if it has no arguments for one, but something else.
+    """
+    for key, value in options.items():
+        if ":" not in key:
+            DATASET_REGISTRY.get(key)
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"DATASETS.OPTIONS.{key} is {value!r}; write the name of an argument too, e.g. "
+                f"DATASETS.OPTIONS.CUHK03.cuhk03_labeled False"
+            )
+    return dict(options.get(name, {}))
 
 
 def dataset_labels(names: Iterable[str]) -> dict[str, str]:
