@@ -14,7 +14,16 @@ import pytest
 import torch
 
 from fastreid.config import get_cfg, get_config_file
-from fastreid.data.datasets import DATASET_REGISTRY, MSMT17, DukeMTMC, Market1501, SynthReID, VeRi, synthreid
+from fastreid.data.datasets import (
+    DATASET_REGISTRY,
+    MSMT17,
+    DukeMTMC,
+    Market1501,
+    OccludedDuke,
+    SynthReID,
+    VeRi,
+    synthreid,
+)
 from fastreid.data.synthetic import Benchmark
 from fastreid.engine import DefaultTrainer
 from fastreid.modeling import build_model
@@ -201,7 +210,7 @@ def test_the_dataset_of_ones_own(checkout, monkeypatch):
 
 def test_the_layouts_name_the_right_folders_and_numbers():
     text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
-    for dataset in (Market1501, SynthReID, DukeMTMC, VeRi):
+    for dataset in (Market1501, SynthReID, DukeMTMC, OccludedDuke, VeRi):
         assert f"    {dataset.folder}/\n" in text
         for split, folder in dataset.splits.items():
             identities, images = dataset.statistics[split]
@@ -213,11 +222,40 @@ def test_the_layouts_name_the_right_folders_and_numbers():
             assert f" {identities - (split == 'gallery' and bool(dataset.distractor_pids))} " in line
 
 
+def test_the_table_of_all_data_sets_is_that_of_their_declarations():
+    text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8").split("## All of them\n")[1].split("\n## ")[0]
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    assert set(rows) == set(DATASET_REGISTRY) - {"SynthReID"}
+    for name, row in rows.items():
+        dataset = DATASET_REGISTRY.get(name)
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[4:] == [dataset.licence, f"<{dataset.url}>"]
+        counts = dataset.published["labeled"] if name == "CUHK03" else getattr(dataset, "statistics", {})
+        for split, cell in zip(("train", "query", "gallery"), cells[1:4]):
+            wanted = ["?" if count is None else str(count) for count in counts.get(split, ())]
+            assert cell == " / ".join(wanted), (name, split)
+    count = str(len(rows))
+    for page in ("README.md", "docs/data.md"):
+        assert re.search(rf"\b{count} (public ones|with their layouts)", (_ROOT / page).read_text(encoding="utf-8"))
+
+
+def test_every_data_set_is_described():
+    text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8").split("## Options\n")[1]
+    for name in DATASET_REGISTRY:
+        dataset = DATASET_REGISTRY.get(name)
+        for folder in {
+            getattr(dataset, "folder", "wildlife"),
+            *(one.get("folder") for one in getattr(dataset, "layouts", ())),
+        }:
+            assert folder is None or f"{folder}/" in text or f"`{folder}`" in text, (name, folder)
+
+
 def test_the_layout_of_msmt17_names_its_folders_lists_and_numbers():
     text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8").split("## MSMT17\n")[1].split("\n## ")[0]
     assert MSMT17.url.split()[0] in text
-    for name in [*MSMT17.versions, *(folder for folders in MSMT17.versions.values() for folder in folders)]:
-        assert f" {name}/" in text
+    for layout in MSMT17.layouts:
+        for name in (layout.get("folder", MSMT17.folder), *layout.get("splits", MSMT17.splits).values()):
+            assert f" {name}/" in text
     for split, name in MSMT17.lists.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"        {name} ")]
         assert f" {MSMT17.statistics.get(split, (0, 2373))[1]} images" in line

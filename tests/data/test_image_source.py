@@ -72,3 +72,10 @@ def test_what_cannot_be_listed(tmp_path):
     for splits in ((), ("test",)):
         with pytest.raises(ValueError, match="splits must be some of query, gallery, train"):
             find_images("Market1501", splits=splits)
+
+
+def test_options_of_the_data_set_are_heeded(tmp_path):
+    touch(tmp_path / "zoo", "images/1.jpg", "images/2.jpg")
+    (tmp_path / "zoo" / "metadata.csv").write_text("path,identity\nimages/1.jpg,a\nimages/2.jpg,a\n")
+    options = {"Wildlife": {"wildlife_folder": "zoo"}}
+    assert len(find_images("Wildlife", root=str(tmp_path), options=options).images) == 2

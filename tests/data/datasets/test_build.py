@@ -10,7 +10,7 @@ from fastreid.data.datasets import (
     dataset_labels,
     dataset_root,
 )
-from fastreid.data.datasets.build import find_path
+from fastreid.data.datasets.build import dataset_options, find_path
 
 from ..conftest import write_image
 
@@ -96,3 +96,34 @@ def test_what_a_scheme_returns_is_a_data_set(tmp_path):
     assert isinstance(data, ImageDataset)
     assert data[0][0].size == (8, 16)
     assert dataset_root(str(tmp_path)) == str(tmp_path)
+
+
+def test_options_that_were_chosen_for_a_data_set_reach_it(market_root):
+    write_image(market_root / "Market-1501-v15.09.15" / "images" / "0000_c2s1_000001_01.jpg")
+    options = {"Market1501": {"market1501_500k": True}, "CUHK03": {"split_id": 3}}
+    chosen = dataset_options(options, "Market1501")
+    assert len(build_dataset("Market1501", root=str(market_root), chosen=chosen).gallery) == 5
+    assert dataset_options(options, "MSMT17") == {}
+
+
+def test_option_that_its_data_set_does_not_know_is_an_error(market_root, caplog):
+    with pytest.raises(
+        ValueError, match=r"DATASETS\.OPTIONS\.Market1501 has market1501_50k, which Market1501 does not know"
+    ):
+        build_dataset("Market1501", root=str(market_root), chosen={"market1501_50k": True})
+    build_dataset("Market1501", root=str(market_root), cuhk03_labeled=True)  # meant for another set
+    assert "does not know the options cuhk03_labeled" in caplog.text
+
+
+def test_options_of_one_s_own_images(tmp_path):
+    write_image(tmp_path / "shop" / "anna" / "1.jpg")
+    write_image(tmp_path / "shop" / "anna" / "2.jpg")
+    chosen = dataset_options({"folder:shop": {"combineall": True}}, "folder:shop")
+    assert build_dataset("folder:shop", root=str(tmp_path), chosen=chosen).combineall
+
+
+def test_options_of_what_is_no_data_set_are_an_error():
+    with pytest.raises(KeyError, match=r"no 'CUHK3'. Did you mean 'CUHK03'"):
+        dataset_options({"CUHK3": {"split_id": 3}}, "Market1501")
+    with pytest.raises(ValueError, match=r"DATASETS\.OPTIONS\.CUHK03 is True; write the name of an argument too"):
+        dataset_options({"CUHK03": True}, "CUHK03")
