@@ -1,7 +1,8 @@
-"""The images that features are taken of: of a data set, in a folder, or in a list."""
+"""The images that features are taken of: of a data set, in a folder, in a list, or named one by one."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from .datasets.bases import IMAGE_ENDINGS, check_listed
 from .datasets.build import DATASET_REGISTRY, build_dataset, dataset_labels, dataset_options
 
-__all__ = ["SPLITS", "ImageSource", "SourceImage", "find_images"]
+__all__ = ["SPLITS", "ImageSource", "SourceImage", "find_images", "list_images"]
 
 SPLITS = ("query", "gallery", "train")
 
@@ -88,6 +89,37 @@ def find_images(
     if not images:
         raise FileNotFoundError(f"{name} has no images of {', '.join(splits)}")
     return ImageSource(name, label, images)
+
+
+def list_images(names: Sequence[str]) -> list[str]:
+    """List the images that paths, folders and patterns mean, each once, in the order of the names.
+
+    Args:
+        names: paths of images, of any ending; of folders, of which all images are taken, those in subfolders too,
+            sorted; or patterns such as ``crops/*.jpg`` or ``crops/**/a*``, of whose matches those files are taken,
+            sorted, that have the ending of an image.
+
+    Raises:
+        FileNotFoundError: if a name means no image.
+    """
+    found = [path for name in names for path in _named(os.path.expanduser(name))]
+    return list(dict.fromkeys(found))
+
+
+def _named(name: str) -> list[str]:
+    if os.path.isdir(name):
+        return _in_folder(name)
+    if os.path.exists(name):
+        return [name]
+    if not glob.has_magic(name):
+        raise FileNotFoundError(f"there is no image or folder {name!r} (looked for {os.path.abspath(name)})")
+    matches = sorted(glob.glob(name, recursive=True))
+    images = [path for path in matches if os.path.isfile(path) and path.lower().endswith(IMAGE_ENDINGS)]
+    if not images:
+        raise FileNotFoundError(
+            f"no image matches {name!r} (looked in {os.getcwd()}, for the endings {', '.join(IMAGE_ENDINGS)})"
+        )
+    return images
 
 
 def _of_split(data: Any, split: str) -> list[SourceImage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import hooks
 from .amp_trainer import AMPTrainer
 from .defaults import DefaultPredictor, DefaultTrainer, default_argument_parser, default_setup
+from .embedder import Embedder
 from .launch import launch
 from .loop import HookBase, TrainerBase
 from .setup import load_config
@@ -14,6 +15,7 @@ __all__ = [
     "AMPTrainer",
     "DefaultPredictor",
     "DefaultTrainer",
+    "Embedder",
     "HookBase",
     "SimpleTrainer",
     "TrainerBase",

@@ -13,7 +13,7 @@ from torch import nn
 from ..config import CfgNode
 from ..evaluation import inference_context
 
-__all__ = ["checkpoint_meta", "dataset_fingerprint"]
+__all__ = ["checkpoint_meta", "dataset_fingerprint", "preprocessing_of"]
 
 META_VERSION = 1
 
@@ -34,17 +34,22 @@ def checkpoint_meta(cfg: CfgNode, model: nn.Module, items: Iterable[tuple[str, A
     return {
         "version": META_VERSION,
         "config": cfg.dump(),
-        "preprocessing": {
-            "size": list(cfg.INPUT.SIZE_TEST),
-            "interpolation": cfg.INPUT.INTERPOLATION,
-            "channels": "RGB",
-            "range": [0, 255],
-            "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
-            "pixel_std": list(cfg.MODEL.PIXEL_STD),
-        },
+        "preprocessing": preprocessing_of(cfg),
         "embedding": {"dim": _embedding_dim(cfg, model), "metric": cfg.TEST.METRIC, "normalized": False},
         "thresholds": {},
         "dataset": {"names": list(cfg.DATASETS.NAMES), "fingerprint": dataset_fingerprint(items)},
+    }
+
+
+def preprocessing_of(cfg: CfgNode) -> dict[str, Any]:
+    """Return what an image goes through on its way to the embedding: plain values, by name."""
+    return {
+        "size": list(cfg.INPUT.SIZE_TEST),
+        "interpolation": cfg.INPUT.INTERPOLATION,
+        "channels": "RGB",
+        "range": [0, 255],
+        "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
+        "pixel_std": list(cfg.MODEL.PIXEL_STD),
     }
 
 

@@ -30,7 +30,7 @@ from .feature_writer import assemble, begin, count_finished, unfinished, write_p
 from .inference import inference_model
 from .parallel import share_buffers
 
-__all__ = ["DTYPES", "extract_features"]
+__all__ = ["DTYPES", "extract_features", "require_finite"]
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _embed_chunks(
                 if arrived.inputs is not None:
                     outputs = outputs_of(network, arrived.inputs, cfg.TEST.FLIP.ENABLED)
                     found.append(outputs.detach().to("cpu", torch.float32).numpy().astype(dtype))
-                    _require_finite(found[-1], [images[place].img_path for place in arrived.numbers], dtype)
+                    require_finite(found[-1], [images[place].img_path for place in arrived.numbers], dtype)
                 kept += arrived.numbers
                 broken += arrived.broken
                 bar.update(len(arrived.numbers) + len(arrived.broken))
@@ -218,7 +218,8 @@ def _number(label: int | str | None) -> int:
     return label if isinstance(label, int) else -1
 
 
-def _require_finite(features: np.ndarray, paths: Sequence[str], dtype: str) -> None:
+def require_finite(features: np.ndarray, paths: Sequence[str], dtype: str) -> None:
+    """Raise ``ValueError`` if a feature ``(D,)`` of some ``(N, D)`` is NaN or infinite; the message names the image."""
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if bad.size:
         raise ValueError(

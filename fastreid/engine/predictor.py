@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import CfgNode
 from ..modeling import build_model
@@ -13,9 +14,38 @@ from ..utils.checkpoint import Checkpointer
 from ..utils.custom_imports import import_custom_modules
 from .inference import inference_model
 
-__all__ = ["DefaultPredictor"]
+__all__ = ["DefaultPredictor", "load_model"]
 
 logger = logging.getLogger(__name__)
+
+
+def load_model(cfg: CfgNode) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the model of a config, and load ``MODEL.WEIGHTS``.
+
+    Args:
+        cfg: not changed; ``MODEL.BACKBONE.PRETRAIN`` is not used, since the weights come from the checkpoint.
+
+    Returns:
+        The model in eval mode, and the ``meta`` of the checkpoint: an empty dict where it has none. Its thresholds are
+        those of the weights that were loaded: of an average (``MODEL.WEIGHTS_KEY``) there are none.
+
+    Raises:
+        FileNotFoundError: if the checkpoint is missing.
+        WeightsMismatch: if it does not fit.
+    """
+    import_custom_modules(cfg.CUSTOM_IMPORTS)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    model = build_model(cfg)
+    if not cfg.MODEL.WEIGHTS:
+        logger.warning("MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained")
+    checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
+    stored = checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
+    meta = stored.get("meta") or {}
+    if cfg.MODEL.WEIGHTS_KEY != "model":
+        meta = {**meta, "thresholds": {}}
+    return model.eval(), meta
 
 
 class DefaultPredictor:
@@ -31,16 +61,11 @@ class DefaultPredictor:
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        import_custom_modules(cfg.CUSTOM_IMPORTS)
         self.cfg = cfg.clone()
         self.cfg.defrost()
         self.cfg.MODEL.BACKBONE.PRETRAIN = False
-        model = build_model(self.cfg)
-        if not cfg.MODEL.WEIGHTS:
-            logger.warning("MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained")
-        checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
-        checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
-        self.model = inference_model(self.cfg, model.eval())
+        model, _ = load_model(self.cfg)
+        self.model = inference_model(self.cfg, model)
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from ..utils.env import seed_all_rng
 from ..utils.logger import setup_logger
 from .launch import DEFAULT_TIMEOUT
 
-__all__ = ["default_argument_parser", "default_setup", "load_config", "save_config"]
+__all__ = ["default_argument_parser", "default_setup", "load_config", "save_config", "split_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,21 @@ def load_config(args: argparse.Namespace) -> CfgNode:
         cfg.merge_from_file(get_config_file(args.config_file))
     cfg.merge_from_list(args.opts)
     return cfg
+
+
+def split_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split what an option with several values has taken into its own, and settings of the config that follow them.
+
+    Args:
+        words: of the command line, such as ``a.jpg b.jpg MODEL.WEIGHTS model.pth``.
+
+    Returns:
+        The words before the first one that begins with a key of the config and is no file, and the others.
+    """
+    keys = get_cfg()
+    settings = (at for at, word in enumerate(words) if word.split(".")[0] in keys and not os.path.exists(word))
+    first = next(settings, len(words))
+    return list(words[:first]), list(words[first:])
 
 
 def default_setup(cfg: CfgNode, args: Any) -> None:

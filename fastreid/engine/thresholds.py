@@ -1,16 +1,65 @@
-"""Put a recommended threshold into a copy of a checkpoint."""
+"""Thresholds of checkpoints: which one is stored, and how to put one into a copy."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..utils.checkpoint import read_file, write_atomically
 
-__all__ = ["read_threshold", "set_threshold"]
+__all__ = ["Threshold", "choose_threshold", "read_threshold", "set_threshold"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What decides whether two images show the same identity.
+
+    Args:
+        metric: a name in :data:`~fastreid.evaluation.SCORE_REGISTRY`, whose scores it is for.
+        value: a pair is accepted if its score is at least this; ``None``: there is no threshold.
+        origin: where it is from, for people.
+    """
+
+    metric: str
+    value: float | None
+    origin: str
+
+    def accepts(self, score: float) -> bool | None:
+        """Tell whether a pair is accepted; ``None``: nobody knows, there is no threshold."""
+        return None if self.value is None else bool(score >= self.value)
+
+
+def choose_threshold(
+    meta: Mapping[str, Any], *, metric: str, value: float | None = None, label: str | None = None
+) -> Threshold:
+    """Return a given threshold, or one that a checkpoint carries.
+
+    Args:
+        meta: of the checkpoint, see :func:`~fastreid.engine.predictor.load_model`.
+        metric: ``TEST.METRIC``, for a given threshold, or where there is none. A stored one has its own.
+        value: the given threshold; ``None``: the stored one.
+        label: the test set that the stored one is of; ``None``: the only one.
+
+    Raises:
+        ValueError: if the label is unknown, or several test sets have a threshold and none was named.
+    """
+    if value is not None:
+        return Threshold(metric, value, "given")
+    stored = meta.get("thresholds") or {}
+    if label is None and len(stored) > 1:
+        raise ValueError(f"the checkpoint has thresholds of {', '.join(stored)}; name one by --label")
+    if label is not None and label not in stored:
+        raise ValueError(f"the checkpoint has no threshold of {label!r}, only of {', '.join(stored) or 'no test set'}")
+    if not stored:
+        return Threshold(metric, None, "MODEL.WEIGHTS carries none; see docs/evaluation.md, or give one by --threshold")
+    label = next(iter(stored)) if label is None else label
+    own = stored[label]
+    return Threshold(own["metric"], own["threshold"], f"{own['kind'].upper()} {own['value']:g} on {label}")
 
 
 def read_threshold(path: str, label: str | None = None, point: str | None = None) -> tuple[str, dict[str, Any]]:

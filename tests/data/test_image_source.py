@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastreid.data.image_source import SourceImage, find_images
+from fastreid.data.image_source import SourceImage, find_images, list_images
 
 
 def touch(root, *names):
@@ -79,3 +79,21 @@ def test_options_of_the_data_set_are_heeded(tmp_path):
     (tmp_path / "zoo" / "metadata.csv").write_text("path,identity\nimages/1.jpg,a\nimages/2.jpg,a\n")
     options = {"Wildlife": {"wildlife_folder": "zoo"}}
     assert len(find_images("Wildlife", root=str(tmp_path), options=options).images) == 2
+
+
+def test_images_named_one_by_one_are_those_of_paths_folders_and_patterns(tmp_path, monkeypatch):
+    touch(tmp_path, "a/2.jpg", "a/deep/1.png", "a/note.txt", "b1.jpg", "b2.JPG", "odd[1].jpg", "scan")
+    monkeypatch.chdir(tmp_path)
+    assert list_images(["scan", "a", "b1.jpg"]) == ["scan", "a/2.jpg", "a/deep/1.png", "b1.jpg"]
+    assert list_images(["*1*", "b*"]) == ["b1.jpg", "odd[1].jpg", "b2.JPG"]  # each once
+    assert list_images(["a/**"]) == ["a/2.jpg", "a/deep/1.png"]
+    assert list_images(["odd[1].jpg"]) == ["odd[1].jpg"]
+    assert list_images([str(tmp_path / "a")]) == [str(tmp_path / "a" / name) for name in ("2.jpg", "deep/1.png")]
+    assert list_images([]) == []
+    for name, message in (
+        ("c.jpg", r"there is no image or folder 'c\.jpg' \(looked for .*c\.jpg\)"),
+        ("a/*.txt", r"no image matches 'a/\*\.txt'"),
+        ("a/d*", r"no image matches 'a/d\*'"),  # a folder that matches is not looked into
+    ):
+        with pytest.raises(FileNotFoundError, match=message):
+            list_images(["b1.jpg", name])

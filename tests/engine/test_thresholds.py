@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fastreid.engine.evaluation_results import EvaluationResults, queries_file, thresholds_of
-from fastreid.engine.thresholds import read_threshold
+from fastreid.engine.thresholds import Threshold, choose_threshold, read_threshold
 from fastreid.utils.checkpoint import export_average
 
 TOOL = Path(__file__).parents[2] / "tools" / "set_threshold.py"
@@ -135,3 +135,23 @@ def test_results_are_a_dict_with_details():
 def test_a_label_makes_a_file_name():
     assert queries_file("shop-test.csv") == "queries_shop-test.csv.npz"
     assert queries_file("a/b c") == "queries_a_b_c.npz"
+
+
+def test_a_threshold_is_given_or_that_of_the_checkpoint():
+    own = {"kind": "fpr", "value": 1e-3, "threshold": -0.8, "metric": "euclidean"}
+    one, two = {"thresholds": {"Market1501": own}}, {"thresholds": {"Market1501": own, "MSMT17": OWN}}
+    assert choose_threshold(one, metric="cosine") == Threshold("euclidean", -0.8, "FPR 0.001 on Market1501")
+    assert choose_threshold(two, metric="cosine", label="MSMT17") == Threshold("cosine", 0.5, "FPR 0.001 on MSMT17")
+    assert choose_threshold(two, metric="cosine", value=0.0) == Threshold("cosine", 0.0, "given")
+    with pytest.raises(ValueError, match="thresholds of Market1501, MSMT17; name one by --label"):
+        choose_threshold(two, metric="cosine")
+    with pytest.raises(ValueError, match="no threshold of 'VeRi', only of Market1501"):
+        choose_threshold(one, metric="cosine", label="VeRi")
+    with pytest.raises(ValueError, match="no threshold of 'VeRi', only of no test set"):
+        choose_threshold({}, metric="cosine", label="VeRi")
+    for meta in ({}, {"thresholds": {}}, {"thresholds": None}):
+        none = choose_threshold(meta, metric="cosine")
+        assert none.value is None and none.metric == "cosine" and "carries none" in none.origin
+        assert none.accepts(1.0) is None
+    limit = Threshold("cosine", 0.5, "given")
+    assert limit.accepts(0.5) is True and limit.accepts(0.4999) is False

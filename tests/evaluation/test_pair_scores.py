@@ -10,7 +10,7 @@ from fastreid.evaluation.features import FeatureSet
 from fastreid.evaluation.pair_scores import BINS, PairScores, ScoreScale, scores_to_keep
 from fastreid.evaluation.rank_blocks import rank_matches, sample_scores
 from fastreid.evaluation.roc import area_under_curve, equal_error_rate, operating_point, roc_of_table
-from fastreid.evaluation.scores import SCORE_REGISTRY
+from fastreid.evaluation.scores import SCORE_REGISTRY, scores_of_pairs
 from fastreid.evaluation.similarity import METRIC_REGISTRY
 
 from .test_roc import eer_of_sklearn
@@ -202,3 +202,28 @@ def test_the_consumer_leaves_ranks_as_they_are():
     pairs = PairScores(9, scale=ScoreScale(0.0, 1.0), keep=5)
     with_it = rank_matches(query, gallery, metric="euclidean", consumer=pairs)
     assert [r.tolist() for r in with_it] == [r.tolist() for r in rank_matches(query, gallery, metric="euclidean")]
+
+
+def test_scores_of_pairs_are_their_definition():
+    query, gallery = random_set(3, 1).features, random_set(4, 2).features
+    for metric in ("cosine", "euclidean"):
+        found = scores_of_pairs(query, gallery, metric=metric)
+        assert found.shape == (3, 4) and found.dtype == np.float32
+        for q in range(3):
+            for g in range(4):
+                x, y = query[q].double(), gallery[g].double()
+                expected = x @ y / (x.norm() * y.norm()) if metric == "cosine" else -(x - y).norm()
+                assert found[q, g] == pytest.approx(float(expected), abs=1e-5)
+    assert scores_of_pairs(query, query[:0]).shape == (3, 0) and scores_of_pairs(query[:0], query).shape == (0, 3)
+    np.testing.assert_array_equal(scores_of_pairs(query[:1], query[:1], metric="euclidean"), [[0.0]])
+
+
+def test_scores_of_pairs_are_those_that_thresholds_are_found_among():
+    query, gallery = random_set(5, 1), random_set(7, 2)
+    for metric in ("cosine", "euclidean"):
+        found = scores_of_pairs(query.features, gallery.features, metric=metric)
+        np.testing.assert_allclose(found.reshape(-1), sample_scores(query, gallery, metric=metric), atol=1e-6)
+    with pytest.raises(KeyError, match="no 'manhattan'"):
+        scores_of_pairs(query.features, gallery.features, metric="manhattan")
+    with pytest.raises(ValueError, match=r"must be \(Q, D\) and \(G, D\), got \(5, 6\) and \(7, 5\)"):
+        scores_of_pairs(query.features, gallery.features[:, :5])
