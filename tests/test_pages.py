@@ -306,6 +306,12 @@ def test_the_example_from_python(checkout):
     assert runpy.run_path("embed.py")["embeddings"].shape == (4, 2048)
 
 
+def test_looking_at_a_model_in_python(checkout):
+    found = runpy.run_path("look.py")
+    assert found["picture"].shape == (96, 48, 3)
+    assert found["maps"].shape == (3, 3, 2) and found["of_query"].shape == found["of_others"].shape == (2, 3, 2)
+
+
 def test_the_average_in_python(checkout):
     found = runpy.run_path("average.py")
     expected = found["average"].state_dict()["average"]

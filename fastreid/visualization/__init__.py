@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .activation import ACTIVATION_REGISTRY, activation_maps, attention_rollout, channel_energy
+from .grad_cam import pair_grad_cam
+from .overlay import overlay
 from .result_curves import draw_cameras, draw_cmc, draw_dir, draw_precisions, draw_roc, draw_scores
 from .result_figure import draw_results
 from .result_record import ResultRecord, read_evaluations
@@ -10,8 +13,12 @@ from .run_record import RunRecord, read_runs
 from .style import save_figure
 
 __all__ = [
+    "ACTIVATION_REGISTRY",
     "ResultRecord",
     "RunRecord",
+    "activation_maps",
+    "attention_rollout",
+    "channel_energy",
     "draw_cameras",
     "draw_cmc",
     "draw_dir",
@@ -20,6 +27,8 @@ __all__ = [
     "draw_roc",
     "draw_runs",
     "draw_scores",
+    "overlay",
+    "pair_grad_cam",
     "read_evaluations",
     "read_runs",
     "save_figure",

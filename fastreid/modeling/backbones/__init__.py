@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .build import BACKBONE_REGISTRY, Backbone, FeatureShape, build_backbone
+from .build import BACKBONE_REGISTRY, AttentionBackbone, Backbone, FeatureShape, build_backbone
 from .effnet import build_effnet_backbone
 from .mobilenet import build_mobilenetv2_backbone
 from .mobilenetv3 import build_mobilenetv3_backbone
@@ -17,6 +17,7 @@ from .vision_transformer import build_vit_backbone
 
 __all__ = [
     "BACKBONE_REGISTRY",
+    "AttentionBackbone",
     "Backbone",
     "FeatureShape",
     "build_backbone",

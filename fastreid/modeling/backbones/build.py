@@ -2,19 +2,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from ...config import CfgNode
 from ...utils.registry import Registry
 
-__all__ = ["BACKBONE_REGISTRY", "Backbone", "FeatureShape", "build_backbone"]
+__all__ = ["BACKBONE_REGISTRY", "AttentionBackbone", "Backbone", "FeatureShape", "build_backbone"]
 
 BACKBONE_REGISTRY = Registry("BACKBONE")
 """Callables that take a config and return a :class:`Backbone`.
 
 It maps images ``(N, 3, H, W)``, float and already normalised, to a feature map ``(N, C, h, w)``. Any module that does
-so will do; one with ``output_shape()`` has its FEAT_DIM checked when the model is built.
+so will do; one with ``output_shape()`` has its FEAT_DIM checked when the model is built. One that attends is an
+:class:`AttentionBackbone` too.
 """
 
 
@@ -41,6 +43,26 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def output_shape(self) -> FeatureShape:
         """Return the shape of what :meth:`forward` returns."""
+
+
+@runtime_checkable
+class AttentionBackbone(Protocol):
+    """A backbone of attention layers, such as a vision transformer, that can say where its tokens look.
+
+    It is no base class: a backbone with this method is one. Activation maps read it.
+    """
+
+    def attention_maps(self, images: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return what each layer attends to, from the first to the last.
+
+        Args:
+            images: ``(N, 3, H, W)`` float, normalised, as ``forward`` takes them.
+
+        Returns:
+            One ``(N, heads, T, T)`` for each layer: in row i the weights with which token i reads the others, behind
+            the softmax and without dropout. And rows h and columns w of the patches, whose ``h w`` tokens come last,
+            in reading order; before them are the class token and others, if there are any.
+        """
 
 
 def build_backbone(cfg: CfgNode) -> nn.Module:

@@ -19,7 +19,8 @@ META_ARCH_REGISTRY = Registry("META_ARCH")
 It takes a batch dict with ``images`` (uint8 or float, ``(N, 3, H, W)``, RGB, 0..255) and, in training mode, ``targets``
 ``(N,)`` int64. In training mode it returns a dict of scalar losses; in eval mode, where a bare image tensor will do as
 well, the embeddings ``(N, D)``, not normalised. One with ``checkpointables()`` has stateful objects, by name, that a
-run stores in its checkpoints beside the weights.
+run stores in its checkpoints beside the weights. One with ``map_modules()`` tells by it which of its modules return the
+last feature maps; otherwise that is its ``backbone``.
 """
 
 

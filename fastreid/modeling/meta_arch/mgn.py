@@ -165,6 +165,10 @@ class MGN(MetaArch):
             lambda criterion: joined if getattr(criterion, "reads", None) == "features" else outputs, gt_labels
         )
 
+    def map_modules(self) -> tuple[nn.Module, ...]:
+        """Return the branches b1, b2 and b3, whose maps are the last ones."""
+        return tuple(getattr(self, branch) for branch in STRIPES)
+
     def _head(self, name: str) -> nn.Module:
         return getattr(self, f"{name}_head")
 
