@@ -297,7 +297,7 @@ def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
         ValueError: see :class:`VisionTransformer`.
     """
     node = cfg.MODEL.BACKBONE
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = VisionTransformer(
         layout=layout_of(node, LAYOUTS),
         image_size=(*cfg.INPUT.SIZE_TRAIN, cfg.INPUT.SIZE_TRAIN[0])[:2],
