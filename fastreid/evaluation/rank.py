@@ -13,6 +13,7 @@ from .rates import average_precision, cmc, inverse_negative_penalty, warn_unmatc
 __all__ = [
     "IdentityIndex",
     "Rounding",
+    "check_matrix",
     "eval_cuhk03",
     "eval_market1501",
     "evaluate_py",
@@ -261,7 +262,7 @@ def eval_market1501(
 
     Source: Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015.
     """
-    distances = _check_inputs(distmat, q_pids, g_pids, q_camids, g_camids)
+    distances = check_matrix(distmat, q_pids, g_pids, q_camids, g_camids)
     ranks = rank_rows((-row for row in distances), q_pids, q_camids, IdentityIndex(g_pids, g_camids))
     warn_unmatched(ranks)
     return (cmc(ranks, max_rank), *_rates(ranks))
@@ -286,7 +287,7 @@ def eval_cuhk03(
 
     Source: Li et al., "DeepReID: Deep Filter Pairing Neural Network for Person Re-Identification", CVPR 2014.
     """
-    distances = _check_inputs(distmat, q_pids, g_pids, q_camids, g_camids)
+    distances = check_matrix(distmat, q_pids, g_pids, q_camids, g_camids)
     single_shot = SingleShot(np.asarray(g_pids), draws=repeats, seed=seed)
     ranks = rank_rows(
         (-row for row in distances),
@@ -307,10 +308,14 @@ def _rates(ranks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return precision, penalty
 
 
-def _check_inputs(
+def check_matrix(
     distmat: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray
 ) -> np.ndarray:
-    """Return the distances as a float array, or raise if the shapes do not fit."""
+    """Return a matrix of distances ``(Q, G)`` as a float array, if its shape is that of the labels.
+
+    Raises:
+        ValueError: if it is not.
+    """
     wanted = (len(q_pids), len(g_pids))
     if np.shape(distmat) != wanted or (len(q_camids), len(g_camids)) != wanted:
         raise ValueError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from .features import FeatureSet
 from .postprocess import Retrieval
-from .rank import IdentityIndex
+from .rank import IdentityIndex, check_matrix, rank_rows
 from .rank_shares import rank_matches_together
 from .rates import rates_by_query
 from .scores import SCORE_REGISTRY
 from .similarity import METRIC_REGISTRY, origin_of
 
-__all__ = ["JUNK", "MATCH", "OTHER", "PlacedRetrieval", "RankList", "RankedTest", "rank_test"]
+__all__ = ["JUNK", "MATCH", "OTHER", "PlacedRetrieval", "RankList", "RankedTest", "rank_matrix", "rank_test"]
 
 OTHER, MATCH, JUNK = 0, 1, 2
 """Kinds of gallery images for a query: another identity, a true match, left out by the protocol."""
@@ -68,12 +69,15 @@ class RankList:
 
 
 class RankedTest:
-    """A ranked test set; made by :func:`rank_test`.
+    """A ranked test set; made by :func:`rank_test` and :func:`rank_matrix`.
 
     Args:
-        placed: what was ranked.
         ranks: for each query those of its true matches.
-        consumer: what was kept of the scores.
+        nearest: what was kept of the scores.
+        scores_of: returns the scores ``(P,)`` of chosen pairs: of queries ``(P,)`` and gallery images ``(P,)``.
+        labels: identities and cameras of the queries, int64 ``(Q,)`` each, and an index of those of the gallery.
+        query_places: ``(Q,)`` int64 positions of the queries in the test set.
+        gallery_places: ``(G,)`` int64 likewise.
 
     Attributes:
         ranks: for each query ``(M,)`` int64 ranks of its true matches, ascending.
@@ -81,16 +85,24 @@ class RankedTest:
             ``rates_by_query``.
         query_places: ``(Q,)`` int64 positions of the queries in the test set.
         gallery_places: ``(G,)`` int64 likewise.
+        length: images of other identities that were kept for each query.
     """
 
-    def __init__(self, placed: PlacedRetrieval, ranks: list[np.ndarray], consumer: _Nearest) -> None:
+    def __init__(
+        self,
+        ranks: list[np.ndarray],
+        nearest: _Nearest,
+        scores_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        labels: tuple[np.ndarray, np.ndarray, IdentityIndex],
+        query_places: np.ndarray,
+        gallery_places: np.ndarray,
+    ) -> None:
         self.ranks = ranks
         self.numbers = rates_by_query(ranks)
-        self.query_places, self.gallery_places = placed.query_places, placed.gallery_places
-        self._retrieval, self._nearest = placed.retrieval, consumer
-        gallery, query = placed.retrieval.gallery, placed.retrieval.query
-        self._index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
-        self._labels = (query.pids.cpu().numpy(), query.camids.cpu().numpy())
+        self.query_places, self.gallery_places = query_places, gallery_places
+        self.length = nearest.length
+        self._nearest, self._scores_of = nearest, scores_of
+        self._labels, self._index = labels[:2], labels[2]
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -105,9 +117,9 @@ class RankedTest:
         Raises:
             ValueError: if more are wanted than were kept.
         """
-        length = self._nearest.length if length is None else length
-        if not 1 <= length <= self._nearest.length:
-            raise ValueError(f"length must be from 1 to {self._nearest.length}, which were kept, got {length}")
+        length = self.length if length is None else length
+        if not 1 <= length <= self.length:
+            raise ValueError(f"length must be from 1 to {self.length}, which were kept, got {length}")
         own = [self._index.lookup(*(of[number].item() for of in self._labels)) for number in queries]
         junk = [
             places[self.gallery_places[places] != self.query_places[number]]
@@ -115,7 +127,7 @@ class RankedTest:
         ]
         sizes = [len(places) for places in junk]
         rows = np.repeat(np.asarray(queries, dtype=np.int64), sizes)
-        scores = _scores_of_pairs(self._retrieval, rows, np.concatenate([*junk, np.empty(0, dtype=np.int64)]))
+        scores = self._scores_of(rows, np.concatenate([*junk, np.empty(0, dtype=np.int64)]))
         junk_scores = np.split(scores, np.cumsum(sizes)[:-1])
         return [
             self._list(int(number), matches, of_junk, its_scores, length)
@@ -184,7 +196,60 @@ def rank_test(placed: PlacedRetrieval, *, length: int = 50, memory_gb: float = 1
         adjust=retrieval.adjust,
         consumer=nearest,
     )
-    return RankedTest(placed, ranks, nearest)
+    query, gallery = retrieval.query, retrieval.gallery
+    index = IdentityIndex(gallery.pids.cpu().numpy(), gallery.camids.cpu().numpy())
+    labels = (query.pids.cpu().numpy(), query.camids.cpu().numpy(), index)
+    scores_of = partial(_scores_of_pairs, retrieval)
+    return RankedTest(ranks, nearest, scores_of, labels, placed.query_places, placed.gallery_places)
+
+
+def rank_matrix(
+    distmat: np.ndarray,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
+    *,
+    length: int = 50,
+) -> RankedTest:
+    """Do what :func:`rank_test` does with a matrix of distances that is there already.
+
+    The ranks are those of ``evaluate_rank``. The queries come first in the test set, then the gallery; scores are minus
+    the distances.
+
+    Args:
+        distmat: ``(Q, G)`` finite distances, lower is closer; is kept, and not changed.
+        q_pids: ``(Q,)`` identities of the queries.
+        g_pids: ``(G,)`` identities of the gallery.
+        q_camids: ``(Q,)`` cameras of the queries.
+        g_camids: ``(G,)`` cameras of the gallery; same identity and same camera as the query: junk.
+        length: images of other identities that are kept for each query, at least 1.
+
+    Raises:
+        ValueError: if ``length`` is below 1, shapes do not fit, or a distance is NaN or infinite.
+    """
+    if length < 1:
+        raise ValueError(f"length must be at least 1 image, got {length}")
+    distances = check_matrix(distmat, q_pids, g_pids, q_camids, g_camids)
+    index = IdentityIndex(g_pids, g_camids)
+    nearest = _Nearest(len(distances), length)
+    ranks = rank_rows(
+        (-row for row in distances),
+        q_pids,
+        q_camids,
+        index,
+        on_row=lambda number, genuine, slack, row, own: nearest.add(number, genuine, genuine - slack, row, own),
+    )
+    labels = (np.asarray(q_pids), np.asarray(q_camids), index)
+    places = np.arange(sum(distances.shape))
+    return RankedTest(
+        ranks,
+        nearest,
+        lambda queries, images: -distances[queries, images],
+        labels,
+        places[: len(distances)],
+        places[len(distances) :],
+    )
 
 
 class _Nearest:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .pair_scores import PairTable
-from .rank import IdentityIndex, _check_inputs, _require_finite
+from .rank import IdentityIndex, _require_finite, check_matrix
 
 __all__ = [
     "RocCurve",
@@ -56,7 +56,7 @@ def evaluate_roc_py(
     distmat: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores and the labels of all pairs; see :func:`evaluate_roc`."""
-    distances = _check_inputs(distmat, q_pids, g_pids, q_camids, g_camids)
+    distances = check_matrix(distmat, q_pids, g_pids, q_camids, g_camids)
     index = IdentityIndex(g_pids, g_camids)
     scores, labels = [np.empty(0, dtype=distances.dtype)], [np.empty(0, dtype=np.int64)]
     queries = zip(distances, np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist(), strict=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fastreid.config import get_cfg
-from fastreid.evaluation import FeatureSet, aqe, build_evaluator, re_ranking
-from fastreid.evaluation.rank_lists import JUNK, MATCH, OTHER, rank_test
+from fastreid.evaluation import FeatureSet, aqe, build_evaluator, evaluate_rank, re_ranking
+from fastreid.evaluation.rank_lists import JUNK, MATCH, OTHER, rank_matrix, rank_test
 
 Q, G, D = 12, 60, 8
 
@@ -153,3 +153,46 @@ def test_lengths_that_were_not_kept_are_an_error():
         test.lists([0], length=21)
     with pytest.raises(ValueError, match="length must be at least 1 image, got 0"):
         ranked(query, gallery, length=0)
+
+
+def test_a_matrix_gives_the_same_lists():
+    query, gallery = images(Q, 0), images(G, 1)
+    test, evaluator = ranked(query, gallery, "TEST.METRIC", "euclidean")
+    distances = torch.cdist(query.features.double(), gallery.features.double()).numpy()
+    before = distances.copy()
+    labels = [of.numpy() for of in (query.pids, gallery.pids, query.camids, gallery.camids)]
+    matrix = rank_matrix(distances, *labels, length=20)
+    np.testing.assert_array_equal(distances, before)
+    np.testing.assert_array_equal(matrix.numbers["mAP"], evaluator.queries["mAP"])
+    for one, two in zip(test.lists(range(Q)), matrix.lists(range(Q)), strict=True):
+        for name in ("query", "places", "kinds", "ranks", "match_places", "match_ranks", "average_precision"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        for name in ("scores", "match_scores"):
+            np.testing.assert_allclose(getattr(one, name), getattr(two, name), atol=1e-5)
+
+
+def test_ties_of_a_matrix_are_those_of_evaluate_rank():
+    query, gallery = images(Q, 0), images(G, 1)
+    distances = np.random.default_rng(0).integers(0, 4, (Q, G)) / 2
+    labels = [of.numpy() for of in (query.pids, gallery.pids, query.camids, gallery.camids)]
+    matrix = rank_matrix(distances, *labels, length=G)
+    precision = evaluate_rank(distances, *labels)[1]
+    found = matrix.numbers["mAP"]
+    np.testing.assert_allclose(found[~np.isnan(found)], precision, rtol=1e-12)
+    for number, found in enumerate(matrix.lists(range(Q))):
+        same = labels[1] == labels[0][number]
+        junk = same & (labels[3] == labels[2][number])
+        # of equals other identities come first, true matches next, junk last
+        order = np.lexsort((np.arange(G), junk, same, distances[number]))
+        shown = order[: len(found.places)]
+        np.testing.assert_array_equal(found.places - Q, shown)
+        assert junk[order[len(shown) :]].all()
+
+
+def test_a_matrix_that_does_not_fit_is_an_error():
+    with pytest.raises(ValueError, match="distmat must be"):
+        rank_matrix(np.zeros((2, 3)), [1, 2], [1, 2], [0, 0], [0, 0])
+    with pytest.raises(ValueError, match="length must be at least 1 image, got 0"):
+        rank_matrix(np.zeros((1, 1)), [1], [1], [0], [1], length=0)
+    with pytest.raises(ValueError, match="query 0"):
+        rank_matrix(np.full((1, 1), np.nan), [1], [1], [0], [1])
