@@ -22,9 +22,11 @@ def _warnings_are_errors():
 
 
 def test_parameters_are_those_of_old():
-    assert [(p.name, p.default) for p in inspect.signature(read_image).parameters.values()] == [
-        ("file_name", inspect.Parameter.empty),
-        ("format", None),
+    old, new = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    assert [(p.name, p.default, p.kind) for p in inspect.signature(read_image).parameters.values()] == [
+        ("file_name", inspect.Parameter.empty, old),
+        ("format", None, old),
+        ("at_least", None, new),
     ]
 
 
@@ -145,3 +147,27 @@ def test_what_is_gone_names_its_replacement(name):
 
 def test_other_names_are_missing_as_usual():
     assert not hasattr(data_utils, "anything")
+
+
+@pytest.mark.parametrize(
+    ("at_least", "expected"),
+    [
+        ((96, 192), (100, 200)),
+        ((110, 100), (200, 400)),
+        ((300, 300), (400, 800)),
+        ((9999, 9), (800, 1600)),
+        (None, (800, 1600)),
+    ],
+)
+def test_a_jpeg_may_come_smaller(tmp_path, at_least, expected):
+    Image.new("RGB", (800, 1600), "red").save(tmp_path / "a.jpg")
+    assert read_image(str(tmp_path / "a.jpg"), at_least=at_least).size == expected
+    Image.new("RGB", (800, 1600), "red").save(tmp_path / "a.png")
+    assert read_image(str(tmp_path / "a.png"), at_least=at_least).size == (800, 1600)
+
+
+def test_a_jpeg_that_lies_on_its_side_comes_large_enough(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1600, 800), "red").save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(str(tmp_path / "a.jpg"), at_least=(96, 192)).size == (200, 400)
