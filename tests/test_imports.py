@@ -39,6 +39,7 @@ _OLD_ADDRESSES = {
     "modeling/losses/cross_entroy_loss.py",
     "utils/compute_dist.py",
     "utils/precision_bn.py",
+    "utils/visualizer.py",
     "utils/weight_init.py",
 }
 
