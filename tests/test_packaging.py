@@ -17,7 +17,7 @@ import fastreid
 pytest.importorskip("setuptools", minversion="77", reason="building needs setuptools 77, which the extra dev brings")
 
 _ROOT = Path(__file__).parents[1]
-_SOURCES = ("fastreid", "configs", "tools", "datasets", ".ci")
+_SOURCES = ("fastreid", "configs", "tools", "datasets", "docs", ".ci")
 _RECIPES = sorted(path.relative_to(_ROOT / "configs").as_posix() for path in (_ROOT / "configs").rglob("*.yml"))
 
 
@@ -34,7 +34,7 @@ def built(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("packaging")
     source = folder / "checkout"  # a copy: building writes beside the sources
     for name in _SOURCES:
-        ignore = shutil.ignore_patterns("__pycache__", "*.jpg")
+        ignore = shutil.ignore_patterns("__pycache__")
         if name == "datasets":  # images may lie there
             (source / name).mkdir()
             shutil.copy(_ROOT / name / "README.md", source / name)
@@ -63,6 +63,7 @@ def test_the_sdist_holds_what_it_takes_to_build_and_to_work(built):
         ".ci/find_python",
     }
     wanted |= {f"configs/{name}" for name in _RECIPES} | {"tools/train_net.py", "datasets/README.md"}
+    wanted |= {f"docs/images/{path.name}" for path in (_ROOT / "docs" / "images").iterdir()}
     assert wanted - names == set()
 
 

@@ -5,24 +5,34 @@ from __future__ import annotations
 from .activation import ACTIVATION_REGISTRY, activation_maps, attention_rollout, channel_energy
 from .grad_cam import pair_grad_cam
 from .overlay import overlay
+from .rank_cells import Look
+from .rank_pictures import choose_queries, write_rank_pictures
+from .rank_sheet import draw_rank_list
 from .result_curves import draw_cameras, draw_cmc, draw_dir, draw_precisions, draw_roc, draw_scores
 from .result_figure import draw_results
 from .result_record import ResultRecord, read_evaluations
 from .run_curves import draw_runs
 from .run_record import RunRecord, read_runs
 from .style import save_figure
+from .thumbnails import Thumbnails, read_thumbnail
+from .visualizer import Visualizer
 
 __all__ = [
     "ACTIVATION_REGISTRY",
+    "Look",
     "ResultRecord",
     "RunRecord",
+    "Thumbnails",
+    "Visualizer",
     "activation_maps",
     "attention_rollout",
     "channel_energy",
+    "choose_queries",
     "draw_cameras",
     "draw_cmc",
     "draw_dir",
     "draw_precisions",
+    "draw_rank_list",
     "draw_results",
     "draw_roc",
     "draw_runs",
@@ -31,5 +41,7 @@ __all__ = [
     "pair_grad_cam",
     "read_evaluations",
     "read_runs",
+    "read_thumbnail",
     "save_figure",
+    "write_rank_pictures",
 ]

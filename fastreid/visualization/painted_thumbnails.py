@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..data.data_utils import ImageReadError
+from .activation import activation_maps
+from .overlay import overlay
 from .thumbnails import Thumbnails, fit_into
 
 __all__ = ["PaintedThumbnails", "activation_painter"]
@@ -75,8 +77,6 @@ def activation_painter(model: nn.Module, method: str = "auto") -> Callable[[Tens
         model: any that embeds; stays as it is.
         method: see ``activation_maps``.
     """
-    from .activation import activation_maps
-    from .overlay import overlay
 
     def paint(images: Tensor) -> list[np.ndarray]:
         maps = activation_maps(model, images, method=method)

@@ -8,6 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -94,6 +95,19 @@ def test_queries_are_chosen_and_junk_is_hidden(monkeypatch, tmp_path, model):
         draw(monkeypatch, *features, "--sort", "random", "--seed", seed)
         orders.append([row["img_path"] for row in index(tmp_path / "b")])
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_activation_maps_lie_over_all_images(monkeypatch, tmp_path, model):
+    checkpoint = ("--config-file", model / "config.yml", "--num-vis", 2, "--max-rank", 3, "--output", tmp_path)
+    weights = ("--opts", "MODEL.WEIGHTS", model / "0.pth", "DATASETS.TESTS", "('Market1501',)")
+    plain, painted = [], []
+    for options, pictures in (((), plain), (("--actmap",), painted), (("--actmap", "energy"), painted)):
+        draw(monkeypatch, *checkpoint, *options, *weights)
+        pictures += [np.asarray(Image.open(tmp_path / f"{i}.jpg")).astype(int) for i in range(2)]
+    for before, after, named in zip(plain, painted[:2], painted[2:], strict=True):
+        np.testing.assert_array_equal(after, named)  # energy is what this model has
+        changed = np.abs(before - after).max(axis=2) > 30  # (H, W)
+        assert changed.mean() > 0.1 and not changed[:70].any()  # images, and not the header
 
 
 @pytest.mark.parametrize(
