@@ -13,6 +13,7 @@ RANKS_IN_A_ROW = 10
 """Images with a rank in one row of a picture."""
 
 _JUNK_IN_A_RUN = 2  # what is beyond is only counted
+_MOST_RANKS = 1000  # a JPEG file has no more than 65,500 lines
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class Look:
     """What a picture of a rank list shows.
 
     Args:
-        max_rank: images with a rank, at least 1; of a shorter list all there are.
+        max_rank: images with a rank, from 1 to 1000; of a shorter list all there are.
         labels: show the true matches below, too: at most ``max_rank`` of them.
         hardest_first: of these, begin with the one that was found last; False: first.
         junk: show junk, where its score puts it; False: leave it out.
 
     Raises:
-        ValueError: if ``max_rank`` is below 1.
+        ValueError: if ``max_rank`` is out of its range.
     """
 
     max_rank: int = 10
@@ -35,8 +36,8 @@ class Look:
     junk: bool = True
 
     def __post_init__(self) -> None:
-        if self.max_rank < 1:
-            raise ValueError(f"--max-rank must be at least 1 image, got {self.max_rank}")
+        if not 1 <= self.max_rank <= _MOST_RANKS:
+            raise ValueError(f"--max-rank must be from 1 to {_MOST_RANKS} images, got {self.max_rank}")
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def choose_queries(
         if unknown:
             raise ValueError(f"--{flag}: no query has {flag} {', '.join(unknown)}; there are {_some(texts)}")
         if wanted:
-            chosen = np.array([number for number in chosen if texts[number] in set(wanted)], dtype=np.int64)
+            own = set(wanted)
+            chosen = np.array([number for number in chosen if texts[number] in own], dtype=np.int64)
     if not chosen.size:
         raise ValueError("no query is left to be drawn; ask for other --identity and --camera, or for fewer of them")
     if sort == "random":

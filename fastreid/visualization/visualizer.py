@@ -114,7 +114,7 @@ class Visualizer:
         Args:
             query_indices: numbers of the queries.
             output: folder, is made if it is not there.
-            max_rank: images with a rank, at least 1.
+            max_rank: images with a rank, from 1 to 1000.
             vis_label: show the true matches in a second row.
             label_sort: of these: ``ascending``, the lowest similarity first, the hardest; or ``descending``.
             actmap: show the images with the activation maps of ``model``.

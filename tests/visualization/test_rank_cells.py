@@ -85,6 +85,7 @@ def test_the_shown_places_are_query_ranking_and_matches():
     assert Hidden(1) in sections_of(ranking("jjjoo"), look)[0].rows[0]
 
 
-def test_a_list_without_ranks_is_an_error():
-    with pytest.raises(ValueError, match="--max-rank must be at least 1 image, got 0"):
-        Look(max_rank=0)
+@pytest.mark.parametrize("ranks", [0, 1001])
+def test_numbers_of_ranks_out_of_range(ranks):
+    with pytest.raises(ValueError, match=f"--max-rank must be from 1 to 1000 images, got {ranks}"):
+        Look(max_rank=ranks)

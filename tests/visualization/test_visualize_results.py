@@ -133,7 +133,7 @@ def test_what_does_not_fit_together_is_said(monkeypatch, tmp_path, capsys, argum
     [
         (("--features", "none"), "FileNotFoundError: none has no meta.json"),
         (("--features", "none", "--num-vis", "0"), "ValueError: --num-vis must be at least 1 picture, got 0"),
-        (("--features", "none", "--max-rank", "0"), "ValueError: --max-rank must be at least 1 image, got 0"),
+        (("--features", "none", "--max-rank", "0"), "ValueError: --max-rank must be from 1 to 1000 images, got 0"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(monkeypatch, tmp_path, arguments, message):

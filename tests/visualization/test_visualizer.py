@@ -8,13 +8,16 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 from fastreid.data import CommDataset
+from fastreid.data.transforms import build_transforms
 from fastreid.evaluation import evaluate_rank
 from fastreid.evaluation.roc import evaluate_roc
+from fastreid.modeling import build_model
 from fastreid.utils.visualizer import Visualizer
 from fastreid.visualization import rank_pictures
 from fastreid.visualization import visualizer as module
 from fastreid.visualization.marks import MARKS
 
+from ..engine.tiny import tiny_cfg
 from .pictures import SHARP, rows_of, write_plain_images
 
 Q, G = 5, 20
@@ -85,6 +88,22 @@ def test_more_ranks_than_are_kept(test_set, tmp_path, monkeypatch):
     with Image.open(file) as picture:
         places = [place - Q for row in rows_of(picture) for place, mark in row if mark != MARKS[2]][1:]
     assert places == by_definition(test_set[1], 0)[0].tolist()
+
+
+def test_a_model_shows_what_it_sees(test_set, tmp_path):
+    dataset, arrays = test_set
+    cfg = tiny_cfg(tmp_path, tmp_path, "MODEL.HEADS.NUM_CLASSES", 2)
+    visualizer = Visualizer(
+        CommDataset(dataset.img_items, build_transforms(cfg, is_train=False), relabel=False), build_model(cfg)
+    )
+    visualizer.get_model_output(None, *arrays)
+    visualizer.vis_rank_list(tmp_path / "plain", False, num_vis=1, max_rank=3)
+    visualizer.vis_rank_list(tmp_path / "seen", False, num_vis=1, max_rank=3, actmap=True)
+    pictures = [Image.open(tmp_path / folder / "0.jpg") for folder in ("plain", "seen")]
+    assert pictures[0].size == pictures[1].size
+    plain, seen = (np.asarray(picture).astype(int) for picture in pictures)
+    changed = np.abs(plain - seen).max(axis=2) > 20
+    assert changed.mean() > 0.1 and not changed[:70].any()  # images, and not the header
 
 
 @pytest.mark.parametrize("given", ["valid", "all", None])
