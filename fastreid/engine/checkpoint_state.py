@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 from torch import nn
 
 from ..config import CfgNode
+from ..data.fingerprint import dataset_fingerprint
 from ..evaluation import inference_context
 
 __all__ = ["checkpoint_meta", "dataset_fingerprint", "preprocessing_of"]
@@ -51,14 +50,6 @@ def preprocessing_of(cfg: CfgNode) -> dict[str, Any]:
         "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
         "pixel_std": list(cfg.MODEL.PIXEL_STD),
     }
-
-
-def dataset_fingerprint(items: Iterable[tuple[str, Any, Any]]) -> str:
-    """Return a SHA-256 of the file names and labels of a data set, in order; the folder it lies in does not count."""
-    digest = hashlib.sha256()
-    for path, pid, camid in items:
-        digest.update(f"{os.path.basename(path)}\t{pid}\t{camid}\n".encode())
-    return digest.hexdigest()
 
 
 def _embedding_dim(cfg: CfgNode, model: nn.Module) -> int:
