@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ __all__ = [
     "dataset_options",
     "dataset_root",
     "find_path",
+    "parse_options",
 ]
 
 DATASET_REGISTRY = Registry("DATASET")
@@ -93,6 +95,28 @@ def dataset_options(options: Mapping[str, Mapping[str, Any]], name: str) -> dict
                 f"DATASETS.OPTIONS.CUHK03.cuhk03_labeled False"
             )
     return dict(options.get(name, {}))
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, Any]:
+    """Read what ``DATASETS.OPTIONS`` may say of a data set from a command line.
+
+    Raises:
+        ValueError: if a text is not ``key=value``.
+
+    Example:
+        >>> parse_options(["cuhk03_labeled=False", "split_id=3", "wildlife_folder=WildlifeReID-10k"])
+        {'cuhk03_labeled': False, 'split_id': 3, 'wildlife_folder': 'WildlifeReID-10k'}
+    """
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ValueError(f"an option of a data set is written key=value, got {text!r}")
+        try:
+            options[key] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):  # any text is a value
+            options[key] = value
+    return options
 
 
 def dataset_labels(names: Iterable[str]) -> dict[str, str]:
