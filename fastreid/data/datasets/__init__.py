@@ -5,7 +5,14 @@ from __future__ import annotations
 from . import csv_file, image_folder, market_folder
 from .airport_alert import AirportALERT
 from .bases import Dataset, ImageDataset
-from .build import DATASET_REGISTRY, DATASET_SCHEME_REGISTRY, build_dataset, dataset_labels, dataset_root
+from .build import (
+    DATASET_REGISTRY,
+    DATASET_SCHEME_REGISTRY,
+    build_dataset,
+    dataset_labels,
+    dataset_root,
+    pids_of_nobody,
+)
 from .cars196 import Cars196
 from .caviara import CAVIARa
 from .cub import CUB
@@ -99,4 +106,5 @@ __all__ = [
     "iLIDS",
     "image_folder",
     "market_folder",
+    "pids_of_nobody",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "dataset_root",
     "find_path",
     "parse_options",
+    "pids_of_nobody",
 ]
 
 DATASET_REGISTRY = Registry("DATASET")
@@ -36,7 +37,8 @@ DATASET_SCHEME_REGISTRY = Registry("DATASET_SCHEME")
 """Ways to read one's own images, by the text before the first ``:`` of a name such as ``csv:shop/train.csv``.
 
 Called as ``function(path, name=label, root=folder, **options)`` with the text after that ``:``, the prefix of the
-training pids, and the folder of all data sets. Returns what a class of ``DATASET_REGISTRY`` builds.
+training pids, and the folder of all data sets. Returns what a class of ``DATASET_REGISTRY`` builds. A function may have
+``junk_pids`` and ``distractor_pids``, as such a class.
 """
 
 
@@ -137,6 +139,22 @@ def dataset_labels(names: Iterable[str]) -> dict[str, str]:
         if len(set(labels.values())) == len(labels):
             return labels
     return {name: name for name in parts}
+
+
+def pids_of_nobody(name: str) -> frozenset[int]:
+    """Return the pids that are no identity in the query and gallery of a data set: junk and distractors.
+
+    Args:
+        name: as for ``build_dataset``; of a name that is not registered nothing is known, and no pid returned.
+
+    Example:
+        >>> sorted(pids_of_nobody("Market1501")), sorted(pids_of_nobody("csv:shop/test.csv"))
+        ([-1, 0], [])
+    """
+    scheme, colon, _ = name.partition(":")
+    registry, key = (DATASET_SCHEME_REGISTRY, scheme) if colon else (DATASET_REGISTRY, name)
+    found = registry.get(key) if key in registry else None
+    return frozenset(getattr(found, "junk_pids", ())) | frozenset(getattr(found, "distractor_pids", ()))
 
 
 def dataset_root(root: str = "") -> str:

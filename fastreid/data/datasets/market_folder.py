@@ -61,3 +61,6 @@ class MarketFolder(FileNameDataset):
 def market(path: str, *, name: str, root: str = "", **options: Any) -> MarketFolder:
     """Read images in the layout of Market-1501; see ``MarketFolder``."""
     return MarketFolder(path, name=name, root=root, **options)
+
+
+market.junk_pids, market.distractor_pids = MarketFolder.junk_pids, MarketFolder.distractor_pids
