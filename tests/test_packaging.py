@@ -19,6 +19,11 @@ pytest.importorskip("setuptools", minversion="77", reason="building needs setupt
 _ROOT = Path(__file__).parents[1]
 _SOURCES = ("fastreid", "configs", "tools", "datasets", "docs", ".ci")
 _RECIPES = sorted(path.relative_to(_ROOT / "configs").as_posix() for path in (_ROOT / "configs").rglob("*.yml"))
+_PAGES = sorted(
+    path.relative_to(_ROOT).as_posix()
+    for path in (_ROOT / "fastreid" / "visualization" / "pages").rglob("*")
+    if path.is_file()
+)
 
 
 def _build(kind: str, source: Path, target: Path) -> Path:
@@ -67,7 +72,7 @@ def test_the_sdist_holds_what_it_takes_to_build_and_to_work(built):
     assert wanted - names == set()
 
 
-def test_the_wheel_holds_every_module_and_recipe_and_nothing_else(built):
+def test_the_wheel_holds_every_module_recipe_and_page_and_nothing_else(built):
     with zipfile.ZipFile(built[1]) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {
@@ -75,7 +80,8 @@ def test_the_wheel_holds_every_module_and_recipe_and_nothing_else(built):
         for path in (_ROOT / "fastreid").rglob("*.py")
         if "__pycache__" not in path.parts
     }
-    assert names == modules | {f"fastreid/_configs/{name}" for name in _RECIPES}
+    assert names == modules | {f"fastreid/_configs/{name}" for name in _RECIPES} | set(_PAGES)
+    assert "fastreid/visualization/pages/embed_map/index.html" in _PAGES
 
 
 def test_an_installed_package_finds_its_recipes(built, tmp_path):

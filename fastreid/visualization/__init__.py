@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .activation import ACTIVATION_REGISTRY, activation_maps, attention_rollout, channel_energy
+from .embed_map import EmbedMap, build_embed_map
+from .embed_page import draw_embed_map, write_embed_map
 from .grad_cam import pair_grad_cam
 from .overlay import overlay
 from .rank_cells import Look
@@ -19,6 +21,7 @@ from .visualizer import Visualizer
 
 __all__ = [
     "ACTIVATION_REGISTRY",
+    "EmbedMap",
     "Look",
     "ResultRecord",
     "RunRecord",
@@ -26,11 +29,13 @@ __all__ = [
     "Visualizer",
     "activation_maps",
     "attention_rollout",
+    "build_embed_map",
     "channel_energy",
     "choose_queries",
     "draw_cameras",
     "draw_cmc",
     "draw_dir",
+    "draw_embed_map",
     "draw_precisions",
     "draw_rank_list",
     "draw_results",
@@ -43,5 +48,6 @@ __all__ = [
     "read_runs",
     "read_thumbnail",
     "save_figure",
+    "write_embed_map",
     "write_rank_pictures",
 ]
