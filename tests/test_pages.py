@@ -22,9 +22,8 @@ from fastreid.data.datasets import (
     OccludedDuke,
     SynthReID,
     VeRi,
-    synthreid,
 )
-from fastreid.data.synthetic import Benchmark
+from fastreid.data.synthetic import VARIANTS, Benchmark
 from fastreid.engine import DefaultTrainer
 from fastreid.modeling import build_model
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
@@ -225,7 +224,7 @@ def test_the_layouts_name_the_right_folders_and_numbers():
 def test_the_table_of_all_data_sets_is_that_of_their_declarations():
     text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8").split("## All of them\n")[1].split("\n## ")[0]
     rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
-    assert set(rows) == set(DATASET_REGISTRY) - {"SynthReID"}
+    assert set(rows) == set(DATASET_REGISTRY) - set(VARIANTS)
     for name, row in rows.items():
         dataset = DATASET_REGISTRY.get(name)
         cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -285,7 +284,7 @@ def test_the_layouts_of_vehicleid_and_veriwild_name_their_lists_and_numbers(name
 def test_the_crops_of_ones_own_are_trained_and_evaluated(checkout, monkeypatch, capsys):
     """Every command of docs/data.md, in order, in this process; training is cut down to seconds."""
     monkeypatch.setenv("FASTREID_DATASETS", str(checkout / "datasets"))
-    monkeypatch.setattr(synthreid, "_BENCHMARK", Benchmark(train_identities=4, test_identities=2, distractors=0))
+    monkeypatch.setattr(SynthReID, "benchmark", Benchmark(train_identities=4, test_identities=2, distractors=0))
     text = (_ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    python (\S+)(.*)$", text, re.MULTILINE)
     assert [script for script, _ in commands].count("tools/train_net.py") == 3

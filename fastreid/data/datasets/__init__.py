@@ -41,6 +41,7 @@ from .saivt import SAIVT
 from .sensereid import SenseReID
 from .shinpuhkan import Shinpuhkan
 from .sop import SOP
+from .synth_variants import SynthCityA, SynthCityB, SynthNight, SynthOccluded, SynthPartial, SynthVehicle
 from .synthreid import SynthReID
 from .sysu_mm import SYSU_mm
 from .thermalworld import Thermalworld
@@ -90,7 +91,13 @@ __all__ = [
     "Shinpuhkan",
     "SmallVeRiWild",
     "SmallVehicleID",
+    "SynthCityA",
+    "SynthCityB",
+    "SynthNight",
+    "SynthOccluded",
+    "SynthPartial",
     "SynthReID",
+    "SynthVehicle",
     "Thermalworld",
     "VIPeR",
     "VeRi",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .fabric import fabric
-from .palette import SKIN
 from .pen import Pen, between
 from .torso import OUTER_GARMENTS
 
@@ -14,9 +13,9 @@ _SHORT_SLEEVE = {"t-shirt": 0.75, "dress": 0.6}  # part of the upper arm that it
 
 def draw_arm(pen: Pen, side: str) -> None:
     """Draw the arm of a side, "left" or "right"."""
-    identity, width, skin = pen.identity, pen.body.width, SKIN[pen.identity.skin]
+    identity, width, skin = pen.identity, pen.body.width, pen.dyes.skin[pen.identity.skin]
     shoulder, elbow, wrist = (pen.body.joints[f"{side} {part}"] for part in ("shoulder", "elbow", "wrist"))
-    sleeve = fabric(identity.upper_pattern, identity.upper_colour, identity.second_colour, rows=4, columns=6)
+    sleeve = fabric(identity.upper_pattern, *pen.upper_colours, rows=4, columns=6)
     pen.ball(pen.beside(wrist, 0, 0.018), (0.024, 0.03), skin)  # hand
     if identity.upper_cut in _SHORT_SLEEVE:
         cuff = between(shoulder, elbow, _SHORT_SLEEVE[identity.upper_cut])

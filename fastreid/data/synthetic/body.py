@@ -40,6 +40,7 @@ class Body:
     Attributes:
         unit: canvas pixels per body height.
         origin: canvas place of the ground under the middle of the body, in pixels.
+        pitch: how far the camera looks down, in radians.
         head_radius: half-width of the skull.
         width: factor on every width: below 1 for a slim person.
         hip: height above the ground.
@@ -50,6 +51,7 @@ class Body:
     unit: float
     yaw: float
     origin: tuple[float, float]
+    pitch: float
     head_radius: float
     width: float
     hip: float
@@ -69,10 +71,11 @@ class Body:
     def place(self, x: float, y: float, z: float) -> Point:
         """Project a point of the body onto the canvas."""
         sin, cos = math.sin(self.yaw), math.cos(self.yaw)
+        depth = z * cos - x * sin
         return Point(
             x=self.origin[0] + (x * cos + z * sin) * self.unit,
-            y=self.origin[1] - y * self.unit,
-            depth=(z * cos - x * sin) * self.unit,
+            y=self.origin[1] - (y * math.cos(self.pitch) - depth * math.sin(self.pitch)) * self.unit,
+            depth=depth * self.unit,
         )
 
     def span(self, wide: float, deep: float) -> float:
@@ -80,7 +83,9 @@ class Body:
         return math.hypot(wide * math.cos(self.yaw), deep * math.sin(self.yaw))
 
 
-def pose_body(identity: Identity, *, phase: float, yaw: float, origin: tuple[float, float], unit: float) -> Body:
+def pose_body(
+    identity: Identity, *, phase: float, yaw: float, origin: tuple[float, float], unit: float, pitch: float = 0.0
+) -> Body:
     """Pose a person in the walking cycle.
 
     Args:
@@ -89,6 +94,7 @@ def pose_body(identity: Identity, *, phase: float, yaw: float, origin: tuple[flo
         yaw: see `Body`.
         origin: canvas place of the ground under the middle of the body.
         unit: canvas pixels per body height.
+        pitch: how far the camera looks down, in radians.
     """
     tall = (identity.height - HEIGHT_RANGE[0]) / (HEIGHT_RANGE[1] - HEIGHT_RANGE[0])  # 0..1
     broad = (identity.build - BUILD_RANGE[0]) / (BUILD_RANGE[1] - BUILD_RANGE[0])  # 0..1
@@ -102,6 +108,7 @@ def pose_body(identity: Identity, *, phase: float, yaw: float, origin: tuple[flo
         unit=unit,
         yaw=yaw,
         origin=origin,
+        pitch=pitch,
         head_radius=0.071 - 0.012 * tall,
         width=width,
         hip=hip - sink,

@@ -1,4 +1,4 @@
-"""The six cameras of the synthetic benchmark: where they look from, in what light, and how badly."""
+"""Cameras, and the six of SynthReID: where they look from, in what light, and how badly."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Camera:
         blur: standard deviation of the lens blur, in pixels of the file.
         noise: standard deviation of the sensor noise, in grey levels of 255.
         jpeg_quality: 1 to 95.
+        pitch: how far it looks down, in degrees in [0, 60].
+        infrared: whether it sees by a lamp in near infrared, in grey, as cameras do at night.
     """
 
     number: int
@@ -38,6 +40,8 @@ class Camera:
     blur: float
     noise: float
     jpeg_quality: int
+    pitch: float = 0.0
+    infrared: bool = False
 
 
 # Each camera has its own viewpoint, light and faults, so that the colours of a person change from one to the next.

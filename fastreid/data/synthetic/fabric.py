@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .palette import CLOTH, RGB
+from .palette import RGB
 from .raster import Surface
 
 __all__ = ["fabric", "with_open_front", "with_sash", "with_straps"]
@@ -15,21 +15,21 @@ Cloth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def fabric(
-    pattern: str, colour: str, second: str, *, rows: float, columns: int, print_at: float | None = None
+    pattern: str, colour: RGB, second: RGB, *, rows: float, columns: int, print_at: float | None = None
 ) -> Surface:
     """Return the surface of a patterned garment.
 
     Args:
         pattern: one of ``CHOICES["upper_pattern"]``.
-        colour: of the cloth, a name of `palette.CLOTH`.
-        second: of what is on it, likewise.
+        colour: of the cloth.
+        second: of what is on it.
         rows: bands of a horizontal pattern along the tube.
         columns: bands of a vertical pattern around the tube, even.
         print_at: where along the tube a print sits, 0..1; None: this part of the garment has none.
     """
-    base, other = (np.asarray(CLOTH[name], dtype=np.float32) for name in (colour, second))
+    base, other = (np.asarray(rgb, dtype=np.float32) for rgb in (colour, second))
     if pattern == "plain" or (pattern == "print" and print_at is None):
-        return CLOTH[colour]
+        return colour
 
     def paint(place: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
         odd_row = np.floor(place * rows) % 2 == 1

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from .groups import sample_groups
 from .palette import CLOTH, HAIR, SKIN
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "sample_wardrobe",
 ]
 
+Looks = Mapping[str, tuple[str, ...]]
+
 # attribute -> its possible values
-CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+CHOICES: Looks = MappingProxyType(
     {
         "skin": tuple(SKIN),
         "hair_style": ("bald", "short", "curly", "long", "ponytail", "bun"),
@@ -47,7 +50,6 @@ BUILD_RANGE = (0.0, 1.0)  # slim to broad
 VISIBLE_FROM_ANYWHERE = ("hair_style", "upper_cut", "upper_pattern", "lower_cut", "bag", "hat")
 _MIN_DIFFERENCES = 4  # of those, between two people who wear the same colours
 _CONTRAST = 110.0  # least distance in RGB between a garment and what is drawn on it
-_MAX_DRAWS = 1000  # per identity, before a group counts as too large
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,24 +107,30 @@ class Wardrobe:
     accent: str
 
 
-def sample_wardrobe(rng: np.random.Generator) -> Wardrobe:
-    """Draw clothing colours; the second and the accent colour stand out from the upper one."""
-    names = list(CLOTH)
+def sample_wardrobe(rng: np.random.Generator, looks: Looks = CHOICES) -> Wardrobe:
+    """Draw clothing colours; the second and the accent colour stand out from the upper one.
+
+    Args:
+        rng: the only source of randomness.
+        looks: what people wear; its "upper_colour" is where all the colours are drawn from.
+    """
+    names = list(looks["upper_colour"])
     upper, lower, shoes = (str(name) for name in rng.choice(names, size=3))
     second, accent = rng.choice([name for name in names if _contrast(name, upper) > _CONTRAST], size=2, replace=False)
     return Wardrobe(upper=upper, second=str(second), lower=lower, shoes=shoes, accent=str(accent))
 
 
-def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe | None = None) -> Identity:
+def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe | None = None, looks: Looks = CHOICES) -> Identity:
     """Draw a person.
 
     Args:
         rng: the only source of randomness.
         wardrobe: colours to wear; None draws them first.
+        looks: attribute -> the values to draw from, of `CHOICES`; one that is named twice is drawn twice as often.
     """
-    wardrobe = wardrobe or sample_wardrobe(rng)
+    wardrobe = wardrobe or sample_wardrobe(rng, looks)
     height, build = rng.uniform(*HEIGHT_RANGE), rng.uniform(*BUILD_RANGE)
-    picked = {name: str(rng.choice(choices)) for name, choices in CHOICES.items() if not name.endswith("_colour")}
+    picked = {name: str(rng.choice(choices)) for name, choices in looks.items() if not name.endswith("_colour")}
     if picked["upper_cut"] == "dress":
         picked["lower_cut"] = "leggings"
     elif picked["lower_cut"] == "leggings":
@@ -130,7 +138,7 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe | None = None) 
     return Identity(
         height=round(float(height), 3),
         build=round(float(build), 3),
-        hair_colour=str(rng.choice(CHOICES["hair_colour"])),
+        hair_colour=str(rng.choice(looks["hair_colour"])),
         upper_colour=wardrobe.upper,
         second_colour=wardrobe.second,
         lower_colour=wardrobe.lower,
@@ -141,7 +149,9 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe | None = None) 
     )
 
 
-def sample_identities(rng: np.random.Generator, *, count: int, group_size: int) -> list[Identity]:
+def sample_identities(
+    rng: np.random.Generator, *, count: int, group_size: int, looks: Looks = CHOICES
+) -> list[Identity]:
     """Draw people in groups that wear the same colours, so that colours alone do not tell who is who.
 
     Within a group any two people differ in at least four attributes that every camera sees.
@@ -150,33 +160,22 @@ def sample_identities(rng: np.random.Generator, *, count: int, group_size: int) 
         rng: the only source of randomness.
         count: number of people, at least 1.
         group_size: people who share a wardrobe, at least 1; the last group may be smaller.
+        looks: as for `sample_identity`.
 
     Raises:
         ValueError: a number is below 1, or so many people who differ enough do not exist.
     """
-    if count < 1 or group_size < 1:
-        raise ValueError(f"count and group_size must be at least 1, got {count} and {group_size}")
-    people: list[Identity] = []
-    while len(people) < count:
-        wardrobe = sample_wardrobe(rng)
-        group: list[Identity] = []
-        while len(group) < min(group_size, count - len(people)):
-            group.append(_sample_unlike(rng, wardrobe, group))
-        people += group
-    return people
+    return sample_groups(
+        rng,
+        count=count,
+        group_size=group_size,
+        colours=lambda rng: sample_wardrobe(rng, looks),
+        member=lambda rng, wardrobe: sample_identity(rng, wardrobe, looks),
+        unlike=lambda one, other: one.differences(other) >= _MIN_DIFFERENCES,
+        rule=f"differs from the others in at least {_MIN_DIFFERENCES} of {', '.join(VISIBLE_FROM_ANYWHERE)}",
+    )
 
 
 def _contrast(one: str, other: str) -> float:
     """Return the distance of two colours in RGB, 0 to 442."""
     return float(np.linalg.norm(np.subtract(CLOTH[one], CLOTH[other])))
-
-
-def _sample_unlike(rng: np.random.Generator, wardrobe: Wardrobe, others: list[Identity]) -> Identity:
-    for _ in range(_MAX_DRAWS):
-        person = sample_identity(rng, wardrobe)
-        if all(person.differences(other) >= _MIN_DIFFERENCES for other in others):
-            return person
-    raise ValueError(
-        f"found no person number {len(others) + 1} of a group who differs from the others in at least "
-        f"{_MIN_DIFFERENCES} of {', '.join(VISIBLE_FROM_ANYWHERE)}; use a smaller group_size"
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .palette import CLOTH, RGB, SKIN
+from .palette import RGB
 from .pen import Pen, between, darker
 
 __all__ = ["draw_leg", "draw_seat"]
@@ -16,8 +16,8 @@ def draw_leg(pen: Pen, side: str) -> None:
     identity, width = pen.identity, pen.body.width
     hip, knee, ankle, toe = (pen.body.joints[f"{side} {part}"] for part in ("hip", "knee", "ankle", "toe"))
     shade = _FAR if hip.depth < -0.004 * pen.body.unit else 1.0
-    skin, cloth = darker(SKIN[identity.skin], shade), darker(CLOTH[identity.lower_colour], shade)
-    shoe: RGB = CLOTH[identity.shoe_colour]
+    skin, cloth = darker(pen.dyes.skin[identity.skin], shade), darker(pen.dyes.cloth[identity.lower_colour], shade)
+    shoe: RGB = pen.dyes.cloth[identity.shoe_colour]
     pen.tube(knee, ankle, (0.042 * width, 0.043 * width, 0.027), skin)
     if identity.lower_cut in _CUFF:
         pen.tube(knee, ankle, (0.048 * width, _CUFF[identity.lower_cut]), cloth)
@@ -31,7 +31,7 @@ def draw_leg(pen: Pen, side: str) -> None:
 
 def draw_seat(pen: Pen) -> None:
     """Draw what joins the legs: the skirt, or the upper part of other cuts."""
-    body, colour = pen.body, CLOTH[pen.identity.lower_colour]
+    body, colour = pen.body, pen.dyes.cloth[pen.identity.lower_colour]
     span, width = body.span, body.width
     waist = body.place(0, body.hip + 0.1, 0)
     seat = (span(0.085 * width, 0.068 * width), span(0.112 * width, 0.088 * width))

@@ -9,7 +9,7 @@ import numpy as np
 
 from .body import Body, Point
 from .identity import Identity
-from .palette import RGB
+from .palette import RGB, VISIBLE, Dyes
 from .raster import Surface, draw_ball, draw_tube
 
 __all__ = ["Pen", "between", "darker"]
@@ -24,12 +24,19 @@ class Pen:
         identity: what the person looks like.
         body: where the parts of the body are.
         light: where the light comes from, see `raster.draw_tube`.
+        dyes: what the colours of the identity look like.
     """
 
     canvas: np.ndarray
     identity: Identity
     body: Body
     light: float
+    dyes: Dyes = VISIBLE
+
+    @property
+    def upper_colours(self) -> tuple[RGB, RGB]:
+        """The colour of the upper garment, and the colour on it."""
+        return self.dyes.cloth[self.identity.upper_colour], self.dyes.cloth[self.identity.second_colour]
 
     def tube(
         self, start: Point, end: Point, radii: Sequence[float], surface: Surface, *, round_ends: bool = True

@@ -9,9 +9,12 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from .cities import CITY_SCENES
+from .roads import ROADS
+from .scenery import BACKDROP_SIZE, ground, seams, shades
+
 __all__ = ["BACKDROP_SIZE", "SCENES", "backdrop"]
 
-BACKDROP_SIZE = (640, 160)  # width, height in pixels of the file
 _HORIZON = 74  # row where ground meets wall or sky
 
 
@@ -35,40 +38,17 @@ def backdrop(scene: str) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
-def _shades(rng: np.random.Generator, colour: tuple[int, int, int], spread: int) -> tuple[int, int, int]:
-    return tuple(int(channel + rng.integers(-spread, spread + 1)) for channel in colour)
-
-
-def _ground(draw: ImageDraw.ImageDraw, near: tuple[int, int, int], far: tuple[int, int, int]) -> None:
-    """Fill the lower part, lighter or darker towards the viewer."""
-    width, height = BACKDROP_SIZE
-    for y in range(_HORIZON, height):
-        part = (y - _HORIZON) / (height - _HORIZON)
-        draw.line([(0, y), (width, y)], fill=tuple(int(f + (n - f) * part) for n, f in zip(near, far, strict=True)))
-
-
-def _seams(draw: ImageDraw.ImageDraw, colour: tuple[int, int, int], spacing: int) -> None:
-    """Draw the joints of paving stones in perspective."""
-    width, height = BACKDROP_SIZE
-    y, step = float(_HORIZON), 4.0
-    while y < height:
-        draw.line([(0, y), (width, y)], fill=colour)
-        y, step = y + step, step * 1.3
-    for x in range(-width, 2 * width, spacing):
-        draw.line([(x, _HORIZON), ((x - width // 2) * 1.6 + width // 2, height)], fill=colour)
-
-
 def _plaza(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     width, _ = BACKDROP_SIZE
     draw.rectangle([0, 0, width, _HORIZON], fill=(176, 196, 216))
     for x in range(-20, width, 58):
         top = int(rng.integers(0, 40))
-        draw.rectangle([x, top, x + int(rng.integers(40, 64)), _HORIZON], fill=_shades(rng, (168, 160, 150), 26))
+        draw.rectangle([x, top, x + int(rng.integers(40, 64)), _HORIZON], fill=shades(rng, (168, 160, 150), 26))
         for row in range(top + 6, _HORIZON - 8, 13):
             for column in range(x + 6, x + 46, 12):
-                draw.rectangle([column, row, column + 6, row + 7], fill=_shades(rng, (96, 108, 122), 20))
-    _ground(draw, (186, 180, 170), (158, 154, 148))
-    _seams(draw, (140, 136, 130), 26)
+                draw.rectangle([column, row, column + 6, row + 7], fill=shades(rng, (96, 108, 122), 20))
+    ground(draw, (186, 180, 170), (158, 154, 148), _HORIZON)
+    seams(draw, (140, 136, 130), 26, _HORIZON)
 
 
 def _brick_wall(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
@@ -76,10 +56,10 @@ def _brick_wall(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     draw.rectangle([0, 0, width, _HORIZON + 20], fill=(150, 136, 124))
     for row, y in enumerate(range(0, _HORIZON + 20, 6)):
         for x in range(-14 + 7 * (row % 2), width, 14):
-            draw.rectangle([x, y, x + 12, y + 4], fill=_shades(rng, (142, 74, 58), 22))
+            draw.rectangle([x, y, x + 12, y + 4], fill=shades(rng, (142, 74, 58), 22))
     for x in range(60, width, 170):
-        draw.rectangle([x, 18, x + 42, _HORIZON + 20], fill=_shades(rng, (72, 84, 78), 20))
-        draw.rectangle([x + 4, 24, x + 38, 60], fill=_shades(rng, (110, 124, 130), 20))
+        draw.rectangle([x, 18, x + 42, _HORIZON + 20], fill=shades(rng, (72, 84, 78), 20))
+        draw.rectangle([x + 4, 24, x + 38, 60], fill=shades(rng, (110, 124, 130), 20))
     _, height = BACKDROP_SIZE
     draw.rectangle([0, _HORIZON + 20, width, height], fill=(116, 114, 112))
     for x in range(0, width, 34):
@@ -91,26 +71,26 @@ def _park(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     draw.rectangle([0, 0, width, _HORIZON], fill=(186, 208, 226))
     for x in range(-20, width, 16):
         y, r = int(rng.integers(18, 62)), int(rng.integers(12, 30))
-        draw.ellipse([x - r, y - r, x + r, y + r], fill=_shades(rng, (66, 108, 56), 24))
+        draw.ellipse([x - r, y - r, x + r, y + r], fill=shades(rng, (66, 108, 56), 24))
     for x in range(10, width, 74):
-        draw.rectangle([x, 40, x + int(rng.integers(4, 9)), _HORIZON + 6], fill=_shades(rng, (84, 64, 48), 14))
-    _ground(draw, (116, 146, 72), (94, 132, 66))
+        draw.rectangle([x, 40, x + int(rng.integers(4, 9)), _HORIZON + 6], fill=shades(rng, (84, 64, 48), 14))
+    ground(draw, (116, 146, 72), (94, 132, 66), _HORIZON)
     draw.polygon([(0, 118), (width, 104), (width, 138), (0, 150)], fill=(190, 172, 138))
     for _ in range(700):
         x, y = int(rng.integers(0, width)), int(rng.integers(_HORIZON, height))
-        draw.line([(x, y), (x + 1, y - 3)], fill=_shades(rng, (96, 132, 62), 26))
+        draw.line([(x, y), (x + 1, y - 3)], fill=shades(rng, (96, 132, 62), 26))
 
 
 def _crossing(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     width, height = BACKDROP_SIZE
     draw.rectangle([0, 0, width, _HORIZON], fill=(150, 150, 148))
     for x in range(0, width, 90):
-        draw.rectangle([x, 4, x + 82, 52], fill=_shades(rng, (132, 128, 120), 34))
-        draw.rectangle([x + 8, 12, x + 74, 44], fill=_shades(rng, (92, 104, 112), 26))
+        draw.rectangle([x, 4, x + 82, 52], fill=shades(rng, (132, 128, 120), 34))
+        draw.rectangle([x + 8, 12, x + 74, 44], fill=shades(rng, (92, 104, 112), 26))
     for x in range(20, width, 120):
-        body = _shades(rng, (120, 110, 116), 80)
+        body = shades(rng, (120, 110, 116), 80)
         draw.rounded_rectangle([x, 56, x + 74, 80], radius=7, fill=body)
-        draw.rounded_rectangle([x + 14, 42, x + 60, 62], radius=7, fill=_shades(rng, (70, 80, 90), 10))
+        draw.rounded_rectangle([x + 14, 42, x + 60, 62], radius=7, fill=shades(rng, (70, 80, 90), 10))
         for wheel in (x + 10, x + 52):
             draw.ellipse([wheel, 72, wheel + 14, 86], fill=(30, 30, 32))
     draw.rectangle([0, 84, width, height], fill=(96, 98, 102))
@@ -122,10 +102,10 @@ def _corridor(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     width, height = BACKDROP_SIZE
     draw.rectangle([0, 0, width, height], fill=(206, 204, 190))
     for x in range(14, width, 96):
-        draw.rectangle([x, 14, x + 44, 104], fill=_shades(rng, (148, 112, 74), 26))
+        draw.rectangle([x, 14, x + 44, 104], fill=shades(rng, (148, 112, 74), 26))
         draw.rectangle([x + 36, 58, x + 40, 62], fill=(220, 210, 170))
     for x in range(70, width, 192):
-        draw.rectangle([x, 24, x + 24, 56], fill=_shades(rng, (140, 120, 140), 70))
+        draw.rectangle([x, 24, x + 24, 56], fill=shades(rng, (140, 120, 140), 70))
     draw.rectangle([0, 98, width, 104], fill=(120, 116, 104))
     draw.rectangle([0, 104, width, height], fill=(164, 164, 152))
     for x in range(-20, width, 40):
@@ -136,9 +116,9 @@ def _street(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     width, height = BACKDROP_SIZE
     draw.rectangle([0, 0, width, _HORIZON + 10], fill=(92, 88, 96))
     for x in range(0, width, 80):
-        draw.rectangle([x, 0, x + 76, _HORIZON + 10], fill=_shades(rng, (104, 98, 104), 30))
-        draw.rectangle([x + 6, 26, x + 68, 70], fill=_shades(rng, (206, 184, 132), 40))
-        draw.rectangle([x + 4, 12, x + 72, 24], fill=_shades(rng, (118, 70, 90), 60))
+        draw.rectangle([x, 0, x + 76, _HORIZON + 10], fill=shades(rng, (104, 98, 104), 30))
+        draw.rectangle([x + 6, 26, x + 68, 70], fill=shades(rng, (206, 184, 132), 40))
+        draw.rectangle([x + 4, 12, x + 72, 24], fill=shades(rng, (118, 70, 90), 60))
         draw.line([(x + 37, 26), (x + 37, 70)], fill=(60, 58, 62), width=3)
     draw.rectangle([0, _HORIZON + 10, width, 124], fill=(134, 130, 134))
     draw.rectangle([0, 124, width, 130], fill=(168, 164, 164))
@@ -153,5 +133,7 @@ SCENES: Mapping[str, Callable[[ImageDraw.ImageDraw, np.random.Generator], None]]
         "crossing": _crossing,
         "corridor": _corridor,
         "street": _street,
+        **CITY_SCENES,
+        **ROADS,
     }
 )

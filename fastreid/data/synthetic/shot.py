@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import Camera
-from .scene import BACKDROP_SIZE
+from .scenery import BACKDROP_SIZE
 
 __all__ = ["OCCLUDERS", "Shot", "sample_shot"]
 

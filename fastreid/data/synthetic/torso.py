@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from .fabric import fabric, with_open_front, with_sash, with_straps
-from .identity import Identity
-from .palette import CLOTH
 from .pen import Pen
 from .raster import Surface
 
@@ -28,7 +26,7 @@ def draw_torso(pen: Pen) -> None:
     levels = np.linspace(top, bottom, _LEVELS)
     axes = zip(np.interp(levels, heights, wide), np.interp(levels, heights, deep))
     radii = [body.span(bulk * across, bulk * through) for across, through in axes]
-    surface = _surface(pen.identity, length=top - bottom, to_hip=top - body.hip)
+    surface = _surface(pen, length=top - bottom, to_hip=top - body.hip)
     pen.tube(body.place(0, top, 0), body.place(0, bottom, 0), radii, surface, round_ends=False)
 
 
@@ -48,26 +46,26 @@ def _silhouette(top: float, hip: float, *, flared: bool) -> tuple[np.ndarray, np
     return heights, wide, deep
 
 
-def _surface(identity: Identity, *, length: float, to_hip: float) -> Surface:
+def _surface(pen: Pen, *, length: float, to_hip: float) -> Surface:
     """Return the look of the garment.
 
     Args:
-        identity: who wears it.
+        pen: whose person wears it.
         length: in body heights, so that patterns have the same scale on every cut.
         to_hip: length down to the hip, in body heights.
     """
+    identity, (_, second), bag = pen.identity, pen.upper_colours, pen.dyes.cloth[pen.identity.bag_colour]
     cloth = fabric(
         identity.upper_pattern,
-        identity.upper_colour,
-        identity.second_colour,
+        *pen.upper_colours,
         rows=length / _BAND,
         columns=14,
         print_at=0.1 / length,
     )
     if identity.upper_cut in OUTER_GARMENTS:
-        cloth = with_open_front(cloth, CLOTH[identity.second_colour], half_width=0.33)
+        cloth = with_open_front(cloth, second, half_width=0.33)
     if identity.bag == "backpack":
-        cloth = with_straps(cloth, CLOTH[identity.bag_colour], hip=to_hip / length)
+        cloth = with_straps(cloth, bag, hip=to_hip / length)
     if identity.bag == "shoulder bag":
-        cloth = with_sash(cloth, CLOTH[identity.bag_colour], hip=to_hip / length)
+        cloth = with_sash(cloth, bag, hip=to_hip / length)
     return cloth

@@ -11,6 +11,7 @@ import pytest
 from fastreid.config import get_cfg
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import DATASET_REGISTRY, DeclaredDataset
+from fastreid.data.synthetic import VARIANTS
 
 from .layouts import LAYOUTS
 
@@ -18,9 +19,9 @@ EACH_LAYOUT = pytest.mark.parametrize(
     "layout", LAYOUTS, ids=[f"{layout.name}-{number}" for number, layout in enumerate(LAYOUTS)]
 )
 DECLARED = sorted(name for name in DATASET_REGISTRY if issubclass(DATASET_REGISTRY.get(name), DeclaredDataset))
-PUBLIC = [name for name in DECLARED if name != "SynthReID"]  # which is painted, so nobody looks for it
+PUBLIC = [name for name in DECLARED if name not in VARIANTS]  # these are painted, so nobody looks for them
 # those with a file of tests of their own
-ELSEWHERE = {"CUHK03", "DukeMTMC", "MSMT17", "Market1501", "SynthReID", "VeRi", "Wildlife"} | {
+ELSEWHERE = {"CUHK03", "DukeMTMC", "MSMT17", "Market1501", "VeRi", "Wildlife", *VARIANTS} | {
     f"{size}{name}" for name in ("VehicleID", "VeRiWild") for size in ("", "Small", "Medium", "Large")
 }
 FOR_TRAINING = sorted({layout.name for layout in LAYOUTS if not layout.query})

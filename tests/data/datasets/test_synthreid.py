@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastreid.data.datasets import DATASET_REGISTRY, SynthReID, synthreid
+from fastreid.data.datasets import DATASET_REGISTRY, SynthReID, painted
 from fastreid.data.synthetic import CAMERAS, PAINTER_VERSION, Benchmark, writer
 from fastreid.utils import comm
 
@@ -15,7 +15,7 @@ SMALL = Benchmark(train_identities=3, test_identities=2, group_size=2, train_ima
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(synthreid, "_BENCHMARK", SMALL)
+    monkeypatch.setattr(SynthReID, "benchmark", SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_paints_when_first_used_and_only_then(tmp_path, caplog, monkeypatch):
 
 def test_one_process_of_a_machine_paints_and_the_others_wait(tmp_path, monkeypatch):
     events = []
-    monkeypatch.setattr(synthreid, "ensure_benchmark", lambda *args: events.append("paint"))
+    monkeypatch.setattr(painted, "ensure_benchmark", lambda *args: events.append("paint"))
     monkeypatch.setattr(comm, "synchronize", lambda: events.append("wait"))
     monkeypatch.setattr(SynthReID, "_find_folder", lambda self: str(tmp_path))
     SynthReID(str(tmp_path))
@@ -97,6 +97,6 @@ def test_failing_painter_does_not_keep_the_others_waiting(tmp_path, monkeypatch)
 
 
 def test_another_benchmark_in_its_folder_is_an_error(root, monkeypatch):
-    monkeypatch.setattr(synthreid, "_BENCHMARK", Benchmark())
+    monkeypatch.setattr(SynthReID, "benchmark", Benchmark())
     with pytest.raises(RuntimeError, match="Delete or rename the folder"):
         SynthReID(root)

@@ -10,8 +10,10 @@ from fastreid.data.synthetic import CAMERAS, CHOICES, HEIGHT, WIDTH, paint, samp
 from fastreid.data.synthetic.body import pose_body
 from fastreid.data.synthetic.lens import develop
 from fastreid.data.synthetic.occluder import draw_occluder
-from fastreid.data.synthetic.scene import BACKDROP_SIZE, SCENES, backdrop
+from fastreid.data.synthetic.scene import SCENES, backdrop
+from fastreid.data.synthetic.scenery import BACKDROP_SIZE
 from fastreid.data.synthetic.shot import OCCLUDERS, sample_shot
+from fastreid.data.synthetic.variants import VARIANTS
 
 from .test_identity import PERSON, rng
 
@@ -77,7 +79,8 @@ def test_cameras_differ_in_light_and_colour():
 
 def test_cameras_are_numbered_and_each_has_its_own_scene():
     assert [camera.number for camera in CAMERAS] == [1, 2, 3, 4, 5, 6]
-    assert {camera.scene for camera in CAMERAS} == set(SCENES)
+    assert len({camera.scene for camera in CAMERAS}) == 6
+    assert {camera.scene for variant in VARIANTS.values() for camera in variant.cameras} == set(SCENES)
     assert {round(camera.yaw / 90) % 4 for camera in CAMERAS} == {0, 1, 2, 3}  # front, back and both sides
 
 
