@@ -67,8 +67,8 @@ def _sample_box(rng: np.random.Generator) -> Box:
         return edge, 0.0, 1.0 - edge, float(cut)
     if kind < 0.7:
         return edge, 1.0 - float(cut), 1.0 - edge, 1.0
-    left, top = rng.random() < 0.5, rng.uniform(0.0, 0.2)
-    return (0.0, top, float(cut), 1.0) if left else (1.0 - float(cut), top, 1.0, 1.0)
+    left, top, wide = rng.random() < 0.5, rng.uniform(0.0, 0.2), float(cut) + 0.08  # who is seen from the side is slim
+    return (0.0, top, wide, 1.0) if left else (1.0 - wide, top, 1.0, 1.0)
 
 
 FRAMINGS: Mapping[str, Callable[[np.random.Generator], Framing]] = MappingProxyType(

@@ -72,7 +72,7 @@ def test_parts_are_of_all_three_kinds_and_large_enough():
     left, top, right, bottom = boxes.T
     assert (boxes >= 0).all() and (boxes <= 1).all()
     assert ((right - left) * WIDTH > 24).all() and ((bottom - top) * HEIGHT > 48).all()
-    upper, lower, side = (bottom < 0.7).mean(), (top > 0.3).mean(), (right - left < 0.65).mean()
+    upper, lower, side = (bottom < 0.7).mean(), (top > 0.3).mean(), (right - left < 0.71).mean()
     assert 0.4 < upper < 0.6 and 0.1 < lower < 0.3 and 0.2 < side < 0.4
     assert upper + lower + side == pytest.approx(1)
 
