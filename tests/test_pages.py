@@ -249,6 +249,20 @@ def test_every_data_set_is_described():
             assert folder is None or f"{folder}/" in text or f"`{folder}`" in text, (name, folder)
 
 
+def test_the_table_of_synthetic_sets_names_their_sizes():
+    text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    section = text.split("## The other synthetic sets\n")[1].split("\n## ")[0]
+    rows = {line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `")}
+    assert list(rows) == [name for name in VARIANTS if name != "SynthReID"]
+    for name, row in rows.items():
+        dataset = DATASET_REGISTRY.get(name)
+        counts = {split: list(counts) for split, counts in dataset.statistics.items()}
+        counts["gallery"][0] -= 1  # the distractors
+        assert dataset.benchmark.distractors == 60
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[2:] == [" / ".join(map(str, counts[split])) for split in ("train", "query", "gallery")]
+
+
 def test_the_layout_of_msmt17_names_its_folders_lists_and_numbers():
     text = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8").split("## MSMT17\n")[1].split("\n## ")[0]
     assert MSMT17.url.split()[0] in text
