@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -58,23 +59,25 @@ class Solid:
         return [Strip(self, role, *pair) for role, pair in zip(self.block.roles, ends, strict=True)]
 
 
-class _Surface:
-    """A plane of a solid: `points` says where its own coordinates lie in space, `normal` where it looks."""
+class _Surface(ABC):
+    """A plane of a solid: with coordinates of its own; `normal` says where it looks."""
 
     solid: Solid
     normal: np.ndarray
 
+    @property
+    @abstractmethod
+    def outline(self) -> Flat:
+        """All of it, in its own coordinates."""
+
+    @abstractmethod
     def points(self, flat: Flat) -> np.ndarray:
-        raise NotImplementedError
+        """Return where places in its own coordinates lie in space, ``(N, 3)``."""
 
     @property
     def seen(self) -> bool:
         """Whether its outside faces the camera."""
         return self.solid.view.faces(self.points(self.outline)[0], self.normal)
-
-    @property
-    def outline(self) -> Flat:
-        raise NotImplementedError
 
     def fill(self, colour: RGB, flat: Flat | None = None) -> None:
         """Paint a polygon in the plane's coordinates, or all of it."""
