@@ -60,7 +60,7 @@ class Solid:
 
 
 class _Surface(ABC):
-    """A plane of a solid: with coordinates of its own; `normal` says where it looks."""
+    """A plane of a solid, with coordinates of its own; `normal` says where it looks."""
 
     solid: Solid
     normal: np.ndarray
