@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from fastreid.data.image_source import list_images
 from fastreid.engine import Embedder, load_config
-from fastreid.engine.setup import split_settings
+from fastreid.engine.setup import make_output_folder, split_settings
 from fastreid.engine.thresholds import Threshold, choose_threshold
 from fastreid.utils.one_line import one_line
 from fastreid.visualization import single_images
@@ -62,7 +62,7 @@ def compare(embedder: Embedder, args: argparse.Namespace, threshold: Threshold) 
     """Print how alike two images are."""
     one, two = args.compare
     score = float(embedder.scores([one], [two], metric=threshold.metric)[0, 0])
-    print(f"{one} and {two}: {threshold.metric} score {score:.4f}")
+    print(f"{one} and {two}: {threshold.metric} score {score:z.4f}")
     if threshold.value is None:
         print(f"no threshold: {threshold.origin}")
     else:
@@ -75,10 +75,9 @@ def rank(embedder: Embedder, args: argparse.Namespace, query: str, gallery: list
     """Print and draw what is most like an image."""
     found = single_images.nearest(embedder, query, gallery, metric=threshold.metric, top=args.top)
     rows = [
-        (at, f"{one.score:.4f}", _VERDICTS[threshold.accepts(one.score)], one.path) for at, one in enumerate(found, 1)
+        (at, f"{one.score:z.4f}", _VERDICTS[threshold.accepts(one.score)], one.path) for at, one in enumerate(found, 1)
     ]
-    limit = "no threshold" if threshold.value is None else f"threshold {threshold.value:.4f}"
-    print(f"{query} among {len(gallery)} images, {threshold.metric} score, {limit} ({threshold.origin})")
+    print(f"{query} among {len(gallery)} images, {threshold.metric} score, {threshold.text}")
     print(tabulate(rows, headers=("rank", "score", "", "path"), disable_numparse=True))
     file = os.path.join(args.output, "rank.png")
     single_images.write_ranking(embedder, query, found, file, threshold=threshold, actmap=args.actmap)
@@ -91,6 +90,8 @@ def main(args: argparse.Namespace) -> None:
     if gallery and len(paths) != 1:
         raise ValueError(f"--rank takes one image as --input, got {len(paths)}")
     single_images.names_of_outputs(paths)  # before the model is built
+    if paths or args.actmap:
+        make_output_folder(args.output, called="--output")
     embedder = Embedder(load_config(args))
     threshold = None
     if args.compare or gallery:

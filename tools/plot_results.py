@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from fastreid.engine.evaluation_results import file_label
+from fastreid.engine.setup import make_output_folder
 from fastreid.visualization import draw_results, read_evaluations, save_figure
 from fastreid.visualization.result_record import PANELS
 
@@ -42,6 +43,7 @@ def main() -> None:
         sys.exit(f"--output must end in .png or .svg, got {args.output!r}")
     try:
         found = read_evaluations(args.runs, names=args.names, label=args.label)
+        make_output_folder(str(output.parent), called="--output: the folder")
         for label, records in found.items():
             path = output if len(found) == 1 else output.with_stem(f"{output.stem}_{file_label(label)}")
             save_figure(draw_results(records, panels=args.panels), path)

@@ -102,8 +102,11 @@ def list_images(names: Sequence[str]) -> list[str]:
     Raises:
         FileNotFoundError: if a name means no image.
     """
-    found = [path for name in names for path in _named(os.path.expanduser(name))]
-    return list(dict.fromkeys(found))
+    found: dict[str, str] = {}
+    for name in names:
+        for path in _named(os.path.expanduser(name)):
+            found.setdefault(os.path.abspath(path), path)
+    return list(found.values())
 
 
 def _named(name: str) -> list[str]:

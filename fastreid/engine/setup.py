@@ -19,7 +19,14 @@ from ..utils.env import seed_all_rng
 from ..utils.logger import setup_logger
 from .launch import DEFAULT_TIMEOUT
 
-__all__ = ["default_argument_parser", "default_setup", "load_config", "save_config", "split_settings"]
+__all__ = [
+    "default_argument_parser",
+    "default_setup",
+    "load_config",
+    "make_output_folder",
+    "save_config",
+    "split_settings",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +90,7 @@ def default_setup(cfg: CfgNode, args: Any) -> None:
     """
     rank = comm.get_rank()
     if comm.is_main_process() and cfg.OUTPUT_DIR:
-        _make_folder(cfg.OUTPUT_DIR)
+        make_output_folder(cfg.OUTPUT_DIR)
     comm.synchronize()
     setup_logger(cfg.OUTPUT_DIR or None, distributed_rank=rank)
     import_custom_modules(cfg.CUSTOM_IMPORTS)
@@ -111,10 +118,19 @@ def save_config(cfg: CfgNode) -> str:
     return os.path.abspath(path)
 
 
-def _make_folder(folder: str) -> None:
+def make_output_folder(folder: str, *, called: str = "OUTPUT_DIR") -> None:
+    """Make a folder that is to be written into, if it is not there.
+
+    Args:
+        folder: its path.
+        called: the setting or option that names it, for errors.
+
+    Raises:
+        OSError: if it cannot be made or written into.
+    """
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise OSError(f"OUTPUT_DIR {folder!r} cannot be made: {error}; choose another one") from error
+        raise OSError(f"{called} {folder!r} cannot be made: {error}; choose another one") from error
     if not os.access(folder, os.W_OK):
-        raise OSError(f"OUTPUT_DIR {folder!r} cannot be written to; check its rights, or choose another one")
+        raise OSError(f"{called} {folder!r} cannot be written to; check its rights, or choose another one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ class Threshold:
     value: float | None
     origin: str
 
+    @property
+    def text(self) -> str:
+        """Say what it is and where it is from."""
+        return f"no threshold ({self.origin})" if self.value is None else f"threshold {self.value:.4f} ({self.origin})"
+
     def accepts(self, score: float) -> bool | None:
         """Tell whether a pair is accepted; ``None``: nobody knows, there is no threshold."""
         return None if self.value is None else bool(score >= self.value)
@@ -46,15 +52,19 @@ def choose_threshold(
         label: the test set that the stored one is of; ``None``: the only one.
 
     Raises:
-        ValueError: if the label is unknown, or several test sets have a threshold and none was named.
+        ValueError: if the given one is NaN or infinite, the label is unknown, or several test sets have a threshold and
+            none was named.
     """
     if value is not None:
+        if not math.isfinite(value):
+            raise ValueError(f"--threshold must be a finite score, got {value}")
         return Threshold(metric, value, "given")
     stored = meta.get("thresholds") or {}
     if label is None and len(stored) > 1:
         raise ValueError(f"the checkpoint has thresholds of {', '.join(stored)}; name one by --label")
     if label is not None and label not in stored:
-        raise ValueError(f"the checkpoint has no threshold of {label!r}, only of {', '.join(stored) or 'no test set'}")
+        there = f"only of {', '.join(stored)}" if stored else "and none at all; see docs/evaluation.md"
+        raise ValueError(f"the checkpoint has no threshold of {label!r}, {there}")
     if not stored:
         return Threshold(metric, None, "MODEL.WEIGHTS carries none; see docs/evaluation.md, or give one by --threshold")
     label = next(iter(stored)) if label is None else label

@@ -8,8 +8,8 @@ from .embed_page import draw_embed_map, write_embed_map
 from .grad_cam import pair_grad_cam
 from .overlay import overlay
 from .rank_cells import Look
+from .rank_list import draw_rank_list
 from .rank_pictures import choose_queries, write_rank_pictures
-from .rank_sheet import draw_rank_list
 from .result_curves import draw_cameras, draw_cmc, draw_dir, draw_precisions, draw_roc, draw_scores
 from .result_figure import draw_results
 from .result_record import ResultRecord, read_evaluations

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from ..evaluation.rank_lists import JUNK, MATCH, OTHER
 
-__all__ = ["MARKS", "QUERY", "Mark", "badge", "draw_frame"]
+__all__ = ["MARKS", "QUERY", "VERDICTS", "Mark", "badge", "draw_frame"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,13 @@ MARKS: Mapping[int, Mark] = {
     JUNK: Mark("junk, does not count", "#808080", "dotted", "–"),
 }
 """By kind of image, see ``fastreid.evaluation.rank_lists``."""
+
+VERDICTS: Mapping[bool | None, Mark] = {
+    True: Mark("same, by the threshold", "#009E73", "solid", "✓"),
+    False: Mark("different", "#D55E00", "dashed", "✗"),
+    None: Mark("not judged", "#808080", "solid", ""),
+}
+"""By what a threshold says of an image, see ``Threshold.accepts``; without one nobody knows."""
 
 # strokes of the signs, in a square of 1 x 1
 _STROKES: Mapping[str, tuple[tuple[tuple[float, float], ...], ...]] = {

@@ -16,7 +16,7 @@ import numpy as np
 from ..evaluation.rank_lists import RankedTest, RankList
 from ..utils.progress import Progress
 from .rank_cells import Look, shown_places
-from .rank_sheet import LabelledImages, ReadsImages, draw_rank_list
+from .rank_list import LabelledImages, ReadsImages, draw_rank_list
 from .thumbnails import Thumbnails, cell_size
 
 __all__ = ["INDEX", "SORTS", "choose_queries", "write_rank_pictures"]
@@ -97,7 +97,8 @@ def write_rank_pictures(
 ) -> list[Path]:
     """Draw the rank lists of some queries: ``0.jpg``, ``1.jpg`` ..., and ``index.csv``, which says whose they are.
 
-    Pictures that an earlier call has left there are replaced, and those that its index lists beyond are removed.
+    Pictures that an earlier call has left there are removed, those of one that was killed, too: the index is there
+    before the first of them.
 
     Args:
         test: what was ranked, with at least ``look.max_rank`` images kept for each query.
@@ -124,7 +125,7 @@ def write_rank_pictures(
     folder.mkdir(parents=True, exist_ok=True)
     _remove_earlier(folder)
     files = [folder / f"{number}.jpg" for number in range(len(queries))]
-    rows = []
+    _write_index(folder / INDEX, [_index_row(file.name, number, test, images) for file, number in zip(files, queries)])
     with ThreadPoolExecutor(workers) as pool, Progress(total=len(queries), desc="Drawing", unit="query") as bar:
         for start in range(0, len(queries), _AT_A_TIME):
             part = slice(start, start + _AT_A_TIME)
@@ -133,8 +134,6 @@ def write_rank_pictures(
                 prepare(sorted({place for ranking in rankings for place in shown_places(ranking, look)}))
             for _ in pool.map(partial(_draw, images=images, read=read, look=look), rankings, files[part]):
                 bar.update()
-            rows += [_index_row(file.name, ranking, images) for file, ranking in zip(files[part], rankings)]
-    _write_index(folder / INDEX, rows)
     _say_what_is_odd(test, queries, read)
     return files
 
@@ -143,11 +142,11 @@ def _draw(ranking: RankList, file: Path, *, images: LabelledImages, read: ReadsI
     draw_rank_list(ranking, images, read, look).save(file, **_JPEG)
 
 
-def _index_row(name: str, ranking: RankList, images: LabelledImages) -> tuple[object, ...]:
-    query, found = ranking.query, len(ranking.match_ranks) > 0
-    labels = (images.img_paths[query], images.identities[query], images.cameras[query])
-    precision = f"{100 * ranking.average_precision:.4f}" if found else ""
-    return (name, *labels, precision, int(ranking.match_ranks[0]) if found else "")
+def _index_row(name: str, number: int, test: RankedTest, images: LabelledImages) -> tuple[object, ...]:
+    place, ranks = int(test.query_places[number]), test.ranks[number]
+    labels = (images.img_paths[place], images.identities[place], images.cameras[place])
+    precision = f"{100 * test.numbers['mAP'][number]:.4f}" if len(ranks) else ""
+    return (name, *labels, precision, int(ranks[0]) if len(ranks) else "")
 
 
 def _write_index(path: Path, rows: Sequence[tuple[object, ...]]) -> None:

@@ -1,27 +1,24 @@
-"""Draw what was found for one query: the query, its ranking, and where its true matches are."""
+"""Draw a ranking: the query at the left, beside it rows of framed images with captions, above what it is about."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
 
 from PIL import Image, ImageDraw
 
-from ..evaluation.rank_lists import JUNK, MATCH, OTHER, RankList
 from .lettering import shortened_to, text_width, write
-from .marks import MARKS, QUERY, Mark, badge, draw_frame
-from .rank_cells import Cell, Hidden, Look, Section, sections_of
+from .marks import Mark, badge, draw_frame
 
-__all__ = ["ImageTexts", "LabelledImages", "ReadsImages", "draw_rank_list"]
+__all__ = ["Note", "Sheet", "Tile", "TileRows", "draw_sheet"]
 
 _FRAME = 5  # pixels, as all that follows
 _GAP, _ROW_GAP = 10, 14
 _MARGIN = 16
 _BESIDE_QUERY = 30
-_NOTE = 46  # width of a note on hidden junk
+_NOTE = 46  # width
 _LEAST_WIDTH = 560
 _BADGE = 14
 _LINE = 17  # from one line of a caption to the next
@@ -29,106 +26,99 @@ _CAPTION, _SMALL, _TITLE = 12, 13, 16  # sizes of letters
 _DARK, _GREY, _PALE = "#1A1A1A", "#5A5A5A", "#D8D8D8"
 
 
-class LabelledImages(Protocol):
-    """What is known of the images of a test set, by their positions; a ``FeatureTest`` is one."""
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A framed image and its caption.
 
-    @property
-    def img_paths(self) -> Sequence[str]:
-        """Path of each image."""
+    Args:
+        picture: RGB.
+        mark: of the frame; its sign stands in the caption.
+        title: first line of the caption, at the left.
+        score: likewise, at the right.
+        labels: two texts below, beside each other, or one below the other where some are long.
+        pale: write the title less strong.
+    """
 
-    @property
-    def identities(self) -> Sequence[str]:
-        """Identity of each, as people call it."""
+    picture: Image.Image
+    mark: Mark
+    title: str
+    score: str = ""
+    labels: tuple[str, str] = ("", "")
+    pale: bool = False
 
-    @property
-    def cameras(self) -> Sequence[str]:
-        """Camera of each; empty where none is known."""
+
+@dataclass(frozen=True)
+class Note:
+    """Lines of text in the place of images that are not shown."""
+
+    lines: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
-class ImageTexts:
-    """What is known of the images of a test set, by their positions.
+class TileRows:
+    """Rows of images under one title."""
+
+    title: str
+    rows: Sequence[Sequence[Tile | Note]]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """What a picture of a ranking shows.
 
     Args:
-        img_paths: path of each image.
-        identities: identity of each, as people call it.
-        cameras: camera of each; empty where none is known.
+        title: at the top left; of one that is too long, the end.
+        result: at the top right.
+        facts: below the title.
+        legend: marks to explain.
+        query: the image at the left.
+        sections: beside it, from top to bottom. Their images are of one size, and the query is no larger.
     """
 
-    img_paths: Sequence[str]
-    identities: Sequence[str]
-    cameras: Sequence[str]
+    title: str
+    result: str
+    facts: str
+    legend: Sequence[Mark]
+    query: Tile
+    sections: Sequence[TileRows]
 
 
-class ReadsImages(Protocol):
-    """Returns the image at a position of the test set, RGB of one size; ``Thumbnails`` does."""
-
-    width: int
-    height: int
-
-    def __call__(self, place: int) -> Image.Image:
-        """Return the image; it is not changed."""
-
-
-def draw_rank_list(
-    ranking: RankList,
-    images: LabelledImages,
-    read: ReadsImages,
-    look: Look | None = None,
-) -> Image.Image:
-    """Draw the ranking of a query from left to right, the closest image first, ten ranks in a row.
-
-    Frames, signs and captions tell true matches, other identities and junk apart, see ``marks``; under each image are
-    its rank, score, identity and camera. Junk stands where its score puts it, and has no rank.
-
-    Args:
-        ranking: of the query.
-        images: of the test set, for the texts.
-        read: gives the pictures; what it returns may be any picture of the image, such as one with an activation map.
-        look: what is shown; ``None``: the defaults.
+def draw_sheet(sheet: Sheet) -> Image.Image:
+    """Draw a ranking.
 
     Returns:
-        RGB.
+        RGB, as wide as its longest row.
     """
-    look = look or Look()
-    kinds = [MATCH, OTHER, JUNK] if look.junk else [MATCH, OTHER]
-    return _Sheet(ranking, images, read, sections_of(ranking, look), kinds).draw()
+    return _Drawing(sheet).draw()
 
 
-class _Sheet:
+class _Drawing:
     """One picture, put together from top to bottom."""
 
-    def __init__(
-        self,
-        ranking: RankList,
-        images: LabelledImages,
-        read: ReadsImages,
-        sections: Sequence[Section],
-        kinds: Sequence[int],
-    ) -> None:
-        self._ranking, self._images, self._read = ranking, images, read
-        self._sections, self._kinds = sections, kinds
-        self._cell = (read.width + 2 * _FRAME, read.height + 2 * _FRAME)
-        rows = [row for section in sections for row in section.rows]
-        cells = [cell for row in rows for cell in row if isinstance(cell, Cell)]
-        self._column = max(self._cell[0], *map(_caption_width, cells)) if cells else self._cell[0]
-        places = [ranking.query, *(cell.place for cell in cells)]
-        self._lines = 2 if all(self._labels_fit(place) for place in places) else 3
-        self._row_height = self._cell[1] + 5 + self._lines * _LINE
+    def __init__(self, sheet: Sheet) -> None:
+        self._sheet = sheet
+        rows = [row for section in sheet.sections for row in section.rows]
+        found = [tile for tile in chain.from_iterable(rows) if isinstance(tile, Tile)]
+        tiles = [sheet.query, *found]
+        widths, heights = zip(*(tile.picture.size for tile in tiles), strict=True)
+        self._height = max(heights) + 2 * _FRAME  # of a framed image
+        self._column = max(max(widths) + 2 * _FRAME, *map(_caption_width, tiles))
+        self._lines = 2 if all(self._labels_fit(tile) for tile in tiles) else 3
+        self._row_height = self._height + 5 + self._lines * _LINE
         self._left = _MARGIN + self._column + _BESIDE_QUERY  # of the rows
         content = self._left + max(map(self._width_of, rows), default=0) + _MARGIN
         self._width = max(content, _LEAST_WIDTH)
 
     def draw(self) -> Image.Image:
-        header = self._header_height()
-        sections = sum(map(self._section_height, self._sections))
+        sheet, header = self._sheet, self._header_height()
+        sections = sum(map(self._section_height, sheet.sections))
         height = header + max(sections, _LINE + 5 + self._row_height + _ROW_GAP) + _MARGIN - _ROW_GAP
         self._picture = Image.new("RGB", (self._width, height), "white")
         self._pen = ImageDraw.Draw(self._picture)
         self._draw_header()
         top = header
-        self._draw_query(top + _LINE + 5)
-        for section in self._sections:
+        self._draw_tile((_MARGIN, top + _LINE + 5), sheet.query, colour=sheet.query.mark.colour)
+        for section in sheet.sections:
             self._write((self._left, top), section.title, size=_SMALL, bold=True)
             y = top + _LINE + 5
             for row in section.rows:
@@ -141,139 +131,96 @@ class _Sheet:
 
     # -- sizes ----------------------------------------------------------------------------------------
 
-    def _width_of(self, row: Sequence[Cell | Hidden]) -> int:
-        widths = [self._column if isinstance(cell, Cell) else _NOTE for cell in row]
+    def _width_of(self, row: Sequence[Tile | Note]) -> int:
+        widths = [self._column if isinstance(tile, Tile) else _NOTE for tile in row]
         return sum(widths) + _GAP * max(0, len(row) - 1)
 
-    def _section_height(self, section: Section) -> int:
+    def _section_height(self, section: TileRows) -> int:
         return _LINE + 5 + len(section.rows) * (self._row_height + _ROW_GAP)
 
     def _legend_width(self) -> float:
-        names = [MARKS[kind].name for kind in self._kinds]
-        return sum(_BADGE + 5 + text_width(name, _CAPTION) for name in names) + 16 * (len(names) - 1)
+        names = [mark.name for mark in self._sheet.legend]
+        return sum(_BADGE + 5 + text_width(name, _CAPTION) for name in names) + 16 * max(0, len(names) - 1)
 
     def _legend_has_a_line(self) -> bool:
-        facts = text_width(self._facts(), _SMALL)
-        return facts + 24 + self._legend_width() > self._width - 2 * _MARGIN
+        facts, legend = text_width(self._sheet.facts, _SMALL), self._legend_width()
+        return legend > 0 and facts + 24 + legend > self._width - 2 * _MARGIN
 
     def _header_height(self) -> int:
         return 12 + 24 + (3 if self._legend_has_a_line() else 2) * 20 + 2
 
-    def _labels_fit(self, place: int) -> bool:
-        texts = (self._identity(place), self._camera(place))
-        return sum(text_width(text, _CAPTION) for text in texts) + 8 <= self._column
+    def _labels_fit(self, tile: Tile) -> bool:
+        return sum(text_width(text, _CAPTION) for text in tile.labels) + 8 <= self._column
 
-    # -- texts ----------------------------------------------------------------------------------------
-
-    def _identity(self, place: int) -> str:
-        return f"id {self._images.identities[place]}"
-
-    def _camera(self, place: int) -> str:
-        camera = self._images.cameras[place]
-        return f"cam {camera}" if camera else ""
-
-    def _facts(self) -> str:
-        ranking, camera = self._ranking, self._images.cameras[self._ranking.query]
-        count = len(ranking.match_places)
-        facts = [f"identity {self._images.identities[ranking.query]}", *([f"camera {camera}"] if camera else [])]
-        if count == 0:
-            facts.append("no true match in the gallery")
-        elif count == 1:
-            facts.append(f"one true match, at rank {ranking.match_ranks[0]}")
-        else:
-            facts.append(f"{count} true matches, the first at rank {ranking.match_ranks[0]}")
-        return " · ".join(facts)
+    # -- parts ----------------------------------------------------------------------------------------
 
     def _write(self, place: tuple[float, float], text: str, **how: object) -> None:
         write(self._pen, place, text, **{"size": _CAPTION, "colour": _DARK, **how})
 
-    # -- parts ----------------------------------------------------------------------------------------
-
     def _draw_header(self) -> None:
-        left, right = _MARGIN, self._width - _MARGIN
-        precision = self._ranking.average_precision
-        result = "no AP" if math.isnan(precision) else f"AP {100 * precision:.1f} %"
-        self._write((right, 12), result, size=_TITLE, bold=True, align="right")
-        room = right - left - text_width(result, _TITLE, bold=True) - 20
-        path = _path_end(self._images.img_paths[self._ranking.query])
-        self._write((left, 12), shortened_to(room, path, _TITLE, bold=True), size=_TITLE, bold=True)
+        sheet, left, right = self._sheet, _MARGIN, self._width - _MARGIN
+        self._write((right, 12), sheet.result, size=_TITLE, bold=True, align="right")
+        room = right - left - text_width(sheet.result, _TITLE, bold=True) - 20
+        self._write((left, 12), shortened_to(room, sheet.title, _TITLE, bold=True), size=_TITLE, bold=True)
         y = 36
         own_line = self._legend_has_a_line()
-        facts = shortened_to(right - left, self._facts(), _SMALL)
-        self._write((left, y), facts, size=_SMALL, colour=_GREY)
+        self._write((left, y), shortened_to(right - left, sheet.facts, _SMALL), size=_SMALL, colour=_GREY)
         x = left if own_line else right - self._legend_width()
         y += 20 * own_line
-        for kind in self._kinds:
-            mark = MARKS[kind]
+        for mark in sheet.legend:
             self._badge((round(x), y + 1), mark)
             self._write((x + _BADGE + 5, y), mark.name, colour=_GREY)
             x += _BADGE + 5 + text_width(mark.name, _CAPTION) + 16
         self._pen.line((left, y + 24, right, y + 24), fill=_PALE)
 
-    def _draw_query(self, y: int) -> None:
-        place = self._ranking.query
-        self._frame_image((_MARGIN, y), self._read(place), QUERY)
-        y += self._cell[1] + 5
-        self._write((_MARGIN, y), QUERY.name, bold=True, colour=QUERY.colour)
-        self._draw_labels((_MARGIN, y + _LINE), place)
-
-    def _draw_row(self, row: Sequence[Cell | Hidden], y: int) -> None:
+    def _draw_row(self, row: Sequence[Tile | Note], y: int) -> None:
         x = self._left
-        for cell in row:
-            if isinstance(cell, Hidden):
-                self._draw_note((x, y), cell)
+        for tile in row:
+            if isinstance(tile, Note):
+                self._draw_note((x, y), tile)
                 x += _NOTE + _GAP
             else:
-                self._draw_cell((x, y), cell)
+                self._draw_tile((x, y), tile)
                 x += self._column + _GAP
 
-    def _draw_cell(self, place: tuple[int, int], cell: Cell) -> None:
-        (x, y), mark = place, MARKS[cell.kind]
-        self._frame_image(place, self._read(cell.place), mark)
-        y += self._cell[1] + 5
-        self._badge((x, y), mark)
-        title, score = _caption(cell)
-        self._write((x + _BADGE + 4, y), title, bold=bool(cell.rank), colour=_DARK if cell.rank else _GREY)
-        self._write((x + self._column, y), score, align="right")
-        self._draw_labels((x, y + _LINE), cell.place)
+    def _draw_tile(self, place: tuple[int, int], tile: Tile, *, colour: str = _DARK) -> None:
+        (x, y), (width, height) = place, tile.picture.size
+        self._picture.paste(tile.picture, (x + _FRAME, y + _FRAME))
+        draw_frame(self._pen, (x, y, x + width + 2 * _FRAME, y + height + 2 * _FRAME), tile.mark, width=_FRAME)
+        y += height + 2 * _FRAME + 5
+        if tile.mark.sign:
+            self._badge((x, y), tile.mark)
+        start = x + _sign_width(tile)
+        self._write((start, y), tile.title, bold=not tile.pale, colour=_GREY if tile.pale else colour)
+        if tile.score:
+            self._write((x + self._column, y), tile.score, align="right")
+        for text, at, align in self._labels(tile, x, y + _LINE):
+            self._write(at, shortened_to(self._column, text, _CAPTION), colour=_GREY, align=align)
 
-    def _draw_note(self, place: tuple[int, int], note: Hidden) -> None:
-        x, y = place[0] + _NOTE / 2, place[1] + self._cell[1] / 2
-        for number, text in enumerate((f"+{note.count}", "junk")):
+    def _labels(self, tile: Tile, x: int, y: int) -> Iterator[tuple[str, tuple[int, int], str]]:
+        """Yield the labels of an image, where they stand, and what part of them stands there."""
+        left, right = tile.labels
+        beside = self._lines == 2
+        if left:
+            yield left, (x, y), "left"
+        if right:
+            yield right, (x + self._column, y) if beside else (x, y + _LINE), "right" if beside else "left"
+
+    def _draw_note(self, place: tuple[int, int], note: Note) -> None:
+        x, y = place[0] + _NOTE / 2, place[1] + self._height / 2
+        for number, text in enumerate(note.lines):
             self._write((x, y - 16 + number * 16), text, align="middle", colour=_GREY)
-
-    def _frame_image(self, place: tuple[int, int], image: Image.Image, mark: Mark) -> None:
-        x, y = place
-        self._picture.paste(image, (x + _FRAME, y + _FRAME))
-        draw_frame(self._pen, (x, y, x + self._cell[0], y + self._cell[1]), mark, width=_FRAME)
 
     def _badge(self, place: tuple[int, int], mark: Mark) -> None:
         picture = badge(mark, _BADGE)
         self._picture.paste(picture, place, picture)
 
-    def _draw_labels(self, place: tuple[int, int], number: int) -> None:
-        """Write identity and camera beside each other, or one below the other where some are long."""
-        (x, y), width = place, self._column
-        identity, camera = self._identity(number), self._camera(number)
-        self._write((x, y), shortened_to(width, identity, _CAPTION), colour=_GREY)
-        camera = shortened_to(width, camera, _CAPTION)
-        if self._lines == 2:
-            self._write((x + width, y), camera, colour=_GREY, align="right")
-        else:
-            self._write((x, y + _LINE), camera, colour=_GREY)
+
+def _sign_width(tile: Tile) -> int:
+    return _BADGE + 4 if tile.mark.sign else 0
 
 
-def _caption(cell: Cell) -> tuple[str, str]:
-    """Return what stands right under an image: its rank and its score."""
-    return str(cell.rank) if cell.rank else "junk", f"{cell.score:.3f}"
-
-
-def _caption_width(cell: Cell) -> int:
-    title, score = _caption(cell)
-    letters = text_width(title, _CAPTION, bold=bool(cell.rank)) + text_width(score, _CAPTION)
-    return math.ceil(_BADGE + 4 + letters + 6)
-
-
-def _path_end(path: str) -> str:
-    """Return the name of a file and of its folder."""
-    return os.path.join(*path.split(os.sep)[-2:]) if path else ""
+def _caption_width(tile: Tile) -> int:
+    """Return how many pixels the first line of a caption takes."""
+    letters = text_width(tile.title, _CAPTION, bold=not tile.pale) + text_width(tile.score, _CAPTION)
+    return math.ceil(_sign_width(tile) + letters + 6)

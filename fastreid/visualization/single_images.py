@@ -18,8 +18,11 @@ from ..engine.thresholds import Threshold
 from ..modeling.backbones import AttentionBackbone
 from .activation import activation_maps
 from .grad_cam import pair_grad_cam
+from .marks import QUERY, VERDICTS
 from .overlay import overlay
-from .rank_picture import RankedImage, draw_ranking
+from .rank_cells import RANKS_IN_A_ROW
+from .rank_list import path_end
+from .rank_sheet import Sheet, Tile, TileRows, draw_sheet
 
 __all__ = [
     "Found",
@@ -33,6 +36,7 @@ __all__ = [
 ]
 
 _LEAST_ROWS = 192  # of a picture, in pixels
+_BETWEEN = 6  # pixels, white, between an image and its maps
 
 
 @dataclass(frozen=True)
@@ -189,14 +193,14 @@ def write_ranking(
     threshold: Threshold,
     actmap: bool = False,
 ) -> None:
-    """Draw a query and what was found for it.
+    """Draw a query and what was found for it, ten images in a row.
 
     Args:
         embedder: gives the images as the model takes them.
         query: path of the query.
         found: what was found, best first; at least one.
         file: of the picture; its folder is made if it is not there.
-        threshold: decides on the colours of the frames.
+        threshold: its metric and where it is from stand above; what it accepts is marked.
         actmap: below each image its map, and below that the query's, see :func:`maps_of_pairs`.
     """
     images = embedder.images([query, *(one.path for one in found)])
@@ -206,12 +210,35 @@ def write_ranking(
         maps = maps_of_pairs(embedder.model, images[:1], images[1:])
         for column, own, theirs in zip(columns, *maps, strict=True):
             column += [overlay(column[0], theirs), overlay(pictures[0], own)]
-    results = [
-        RankedImage(column, f"{rank}   {one.score:.3f}\n{Path(one.path).stem}", threshold.accepts(one.score))
+    tiles = [
+        Tile(_stacked(column), VERDICTS[threshold.accepts(one.score)], str(rank), f"{one.score:z.3f}", _name(one.path))
         for rank, (column, one) in enumerate(zip(columns, found, strict=True), start=1)
     ]
+    rows = [tiles[start : start + RANKS_IN_A_ROW] for start in range(0, len(tiles), RANKS_IN_A_ROW)]
+    sheet = Sheet(
+        title=path_end(query),
+        result="",
+        facts=f"{threshold.metric} score · {threshold.text}",
+        legend=[] if threshold.value is None else [VERDICTS[True], VERDICTS[False]],
+        query=Tile(_stacked(pictures[:1]), QUERY, QUERY.name, labels=_name(query)),
+        sections=[TileRows("Ranking, the closest first", rows)],
+    )
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    draw_ranking(RankedImage(pictures[:1], f"query\n{Path(query).stem}"), results).save(file)
+    draw_sheet(sheet).save(file)
+
+
+def _name(path: str) -> tuple[str, str]:
+    return Path(path).stem, ""
+
+
+def _stacked(pictures: Sequence[np.ndarray]) -> Image.Image:
+    """Return pictures ``(H, W, 3)`` of one size below each other, white between them."""
+    height, width = pictures[0].shape[:2]
+    step = height + _BETWEEN
+    stack = Image.new("RGB", (width, len(pictures) * step - _BETWEEN), "white")
+    for number, picture in enumerate(pictures):
+        stack.paste(Image.fromarray(picture), (0, number * step))
+    return stack
 
 
 def _pixels(image: Tensor) -> np.ndarray:

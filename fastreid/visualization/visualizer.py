@@ -15,8 +15,8 @@ from ..evaluation.rank_lists import MATCH, RankedTest, rank_matrix
 from ..evaluation.roc import evaluate_roc, roc_of_scores
 from .painted_thumbnails import PaintedThumbnails, activation_painter
 from .rank_cells import Look
+from .rank_list import ImageTexts
 from .rank_pictures import choose_queries, write_rank_pictures
-from .rank_sheet import ImageTexts
 from .roc_files import load_roc_info, plot_distribution, plot_roc_curve, save_jpeg, save_roc_info
 from .thumbnails import Thumbnails, cell_size
 
@@ -92,8 +92,12 @@ class Visualizer:
         """Return the ranking of one query without junk: ``(K,)`` bool true matches, ``(K,)`` int64 gallery positions.
 
         As in the evaluation, of equal distances those of other identities come first.
+
+        Raises:
+            ValueError: if there is no such query.
         """
         dist, q_pids, g_pids, q_camids, g_camids = self._taken_in()
+        _check_queries([q_index], len(q_pids))
         one = slice(q_index, q_index + 1)
         test = rank_matrix(dist[one], q_pids[one], g_pids, q_camids[one], g_camids, length=max(1, len(g_pids)))
         ranking = test.lists([0])[0]
@@ -123,11 +127,13 @@ class Visualizer:
             The pictures.
 
         Raises:
-            ValueError: if an argument is none of these, or ``actmap`` is asked for without a model.
+            ValueError: if an argument is none of these, there is no such query, or ``actmap`` is asked for without a
+                model.
         """
         hardest_first = _is_ascending("label_sort", label_sort)
         look = Look(max_rank=max_rank, labels=vis_label, hardest_first=hardest_first)
         arrays = self._taken_in()
+        _check_queries(query_indices, len(arrays[1]))
         test = self._test if max_rank <= _KEPT else rank_matrix(*arrays, length=max_rank)
         reader = Thumbnails(self._images.img_paths, *cell_size(self._images.img_paths))
         if not actmap:
@@ -233,6 +239,12 @@ def _of_all_queries(given: np.ndarray, computed: np.ndarray) -> np.ndarray:
     found = np.full(computed.shape, np.nan)
     found[has_match] = given
     return found
+
+
+def _check_queries(numbers: np.ndarray | Sequence[int], count: int) -> None:
+    wrong = [int(number) for number in numbers if not 0 <= number < count]
+    if wrong:
+        raise ValueError(f"there is no query {wrong[0]}; they are counted from 0 to {count - 1}")
 
 
 def _is_ascending(name: str, value: str) -> bool:

@@ -89,6 +89,7 @@ def test_images_named_one_by_one_are_those_of_paths_folders_and_patterns(tmp_pat
     assert list_images(["a/**"]) == ["a/2.jpg", "a/deep/1.png"]
     assert list_images(["odd[1].jpg"]) == ["odd[1].jpg"]
     assert list_images([str(tmp_path / "a")]) == [str(tmp_path / "a" / name) for name in ("2.jpg", "deep/1.png")]
+    assert list_images(["./a/2.jpg", "a", "b1.jpg", "a/../b1.jpg"]) == ["./a/2.jpg", "a/deep/1.png", "b1.jpg"]
     assert list_images([]) == []
     for name, message in (
         ("c.jpg", r"there is no image or folder 'c\.jpg' \(looked for .*c\.jpg\)"),

@@ -147,7 +147,7 @@ def test_a_threshold_is_given_or_that_of_the_checkpoint():
         choose_threshold(two, metric="cosine")
     with pytest.raises(ValueError, match="no threshold of 'VeRi', only of Market1501"):
         choose_threshold(one, metric="cosine", label="VeRi")
-    with pytest.raises(ValueError, match="no threshold of 'VeRi', only of no test set"):
+    with pytest.raises(ValueError, match="no threshold of 'VeRi', and none at all"):
         choose_threshold({}, metric="cosine", label="VeRi")
     for meta in ({}, {"thresholds": {}}, {"thresholds": None}):
         none = choose_threshold(meta, metric="cosine")

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from fastreid.engine import Embedder
-from fastreid.visualization import activation_maps, single_images
-from fastreid.visualization.rank_picture import RankedImage, draw_ranking
+from fastreid.engine.thresholds import Threshold
+from fastreid.visualization import activation_maps, rank_sheet, single_images
+from fastreid.visualization.lettering import shortened_to
+from fastreid.visualization.marks import QUERY, VERDICTS
 
 from ..engine.test_embedder import OWN, config, paths_of
 from ..engine.tiny import write_market
@@ -151,13 +153,18 @@ def test_a_folder_is_ranked(market, tmp_path, recipe, monkeypatch, capsys, actma
     assert [row[2:] for row in rows] == [[verdict, path] for verdict, (_, path) in zip(verdicts, expected)]
     assert lines[-1] == f"Wrote {tmp_path / 'rank.png'}"
     picture = np.asarray(Image.open(tmp_path / "rank.png"))
-    assert picture.shape == (8 + (192 + 16) * (3 if actmap else 1) + 36, 8 + 5 * (96 + 16), 3)
-    frames = [tuple(picture[9, 9 + 112 * column]) for column in range(5)]
-    green, grey = (0, 158, 115), (154, 154, 154)
-    assert frames == [(0, 0, 0), green, green, grey, grey]
-    left = Embedder(cfg).images([expected[0][1]])[0].permute(1, 2, 0).numpy()
-    large = Image.fromarray(left).resize((96, 192), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(picture[12 : 12 + 192, 124 : 124 + 96], large)
+    shown = [_enlarged(image) for image in Embedder(cfg).images([query, *(path for _, path in expected)])]
+    found = [_place_of(one, picture) for one in shown]
+    assert len({y for _, y in found}) == 1 and sorted(found) == found  # a row, the query first
+    marks = [QUERY, VERDICTS[True], VERDICTS[True], VERDICTS[False], VERDICTS[False]]
+    assert [tuple(picture[y - 3, x - 3]) for x, y in found] == [ImageColor.getrgb(mark.colour) for mark in marks]
+    if actmap:  # below each image its map and the query's; the query has none
+        x, y = found[1]
+        for row, image in ((1, shown[1]), (2, shown[0])):
+            part = picture[y + 198 * row :, x:][:192, :96].astype(int)
+            assert 10 < np.abs(part - image).mean() < 100
+        x, y = found[0]
+        assert tuple(picture[y + 192 + 3, x - 3]) == ImageColor.getrgb(QUERY.colour)
 
 
 def test_pairs_of_a_backbone_that_attends_are_seen_by_rollout():
@@ -181,15 +188,44 @@ def test_equal_scores_keep_the_order_and_the_query_is_left_out(market, tmp_path,
         single_images.nearest(embedder, query, [str(link)])
 
 
-def test_without_a_threshold_frames_are_blue_and_long_captions_cut():
-    picture = np.full((20, 30, 3), 7, np.uint8)
-    sheet = draw_ranking(RankedImage([picture], "q"), [RankedImage([picture, picture], "1\n" + "long" * 20)] * 2)
-    pixels = np.asarray(sheet)
-    assert tuple(pixels[9, 9]) == (0, 0, 0) and tuple(pixels[9, 9 + 46]) == (0, 114, 178)
-    caption = pixels[8 + 2 * 36 :]
-    for gap in (46, 92, 138):
-        assert (caption[:, gap : gap + 8] == 255).all()
-    assert (caption[:, 54:92] < 255).any()
+def test_under_each_image_are_rank_score_and_name_ten_in_a_row(market, tmp_path, recipe, monkeypatch):
+    texts, write = [], rank_sheet.write
+
+    def record(pen, place, text, **how):
+        texts.append(text)
+        write(pen, place, text, **how)
+
+    monkeypatch.setattr(rank_sheet, "write", record)
+    embedder, (query, *others) = Embedder(recipe[0]), paths_of(market)
+    threshold = Threshold("cosine", None, "nobody gave one")
+
+    def drawn(found):
+        single_images.write_ranking(embedder, query, found, tmp_path / "rank.png", threshold=threshold)
+        return np.asarray(Image.open(tmp_path / "rank.png"))
+
+    picture = drawn([single_images.Found(path, score) for path, score in zip(others, (0.5, -1e-9))])
+    stems = [shortened_to(96 + 2 * 5, Path(path).stem, 12) for path in (query, *others[:2])]
+    assert texts == [
+        *("", "/".join(Path(query).parts[-2:]), "cosine score · no threshold (nobody gave one)"),
+        *("query", stems[0], "Ranking, the closest first", "1", "0.500", stems[1], "2", "0.000", stems[2]),
+    ]
+    x, y = _place_of(_enlarged(embedder.images(others[:1])[0]), picture)
+    assert tuple(picture[y - 3, x - 3]) == ImageColor.getrgb(VERDICTS[None].colour)
+    heights = [drawn([single_images.Found(others[0], 0.5)] * count).shape[0] for count in (10, 11)]
+    assert heights[0] == picture.shape[0] and heights[1] > heights[0] + 192
+
+
+def _enlarged(image):
+    return np.asarray(Image.fromarray(image.permute(1, 2, 0).numpy()).resize((96, 192), Image.Resampling.BICUBIC))
+
+
+def _place_of(part, picture):
+    """Return x and y of the first place where a picture has another one."""
+    height, width = part.shape[:2]
+    for y, x in np.argwhere((picture == part[0, 0]).all(axis=2)).tolist():
+        if np.array_equal(picture[y : y + height, x : x + width], part):
+            return x, y
+    raise AssertionError("the picture does not have the other one")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +234,8 @@ def test_without_a_threshold_frames_are_blue_and_long_captions_cut():
         (["--input", "gone.jpg"], "FileNotFoundError: there is no image or folder 'gone.jpg'"),
         (["--input", "a.jpg", "other/a.jpg"], "a.jpg and other/a.jpg would both be written to a.npy"),
         (["--input", "broken.jpg"], "ImageReadError: cannot decode the image broken.jpg"),
+        (["--input", "a.jpg", "--output", "b.jpg"], "--output 'b.jpg' cannot be made: [Errno 17] File exists"),
+        (["--compare", "a.jpg", "b.jpg", "--threshold", "nan"], "--threshold must be a finite score, got nan"),
         (["--input", "a.jpg", "b.jpg", "--rank", "other"], "--rank takes one image as --input, got 2"),
         (["--input", "a.jpg", "--rank", "other", "--top", "0"], "--top must be at least 1 image, got 0"),
         (["--input", "a.jpg", "--actmap", "--actmap-method", "rollout"], "needs a backbone with attention_maps"),

@@ -21,8 +21,8 @@ from fastreid.modeling import build_model
 from fastreid.visualization import rank_pictures
 from fastreid.visualization.marks import MARKS, QUERY
 from fastreid.visualization.rank_cells import Look
+from fastreid.visualization.rank_list import ImageTexts
 from fastreid.visualization.rank_pictures import choose_queries, write_rank_pictures
-from fastreid.visualization.rank_sheet import ImageTexts
 
 from ..engine.tiny import tiny_cfg, write_market
 from .pictures import SHARP, PlainImages, rows_of, write_plain_images
@@ -184,6 +184,22 @@ def test_pictures_of_an_earlier_call_do_not_stay(tmp_path):
     (tmp_path / "index.csv").write_text("place,img_path\n")
     with pytest.raises(ValueError, match="is not an index of rank lists; choose another --output"):
         write_rank_pictures(test, texts, tmp_path, [0], look=Look(max_rank=5), read=PlainImages())
+
+
+def test_pictures_of_a_killed_call_do_not_stay(tmp_path):
+    test, images = small_test()
+    calls = []
+
+    def dies(places):
+        calls.append(places)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_rank_pictures(test, images, tmp_path, [0] * 40, look=Look(max_rank=5), read=PlainImages(), prepare=dies)
+    assert len(list(tmp_path.glob("*.jpg"))) == 32
+    write_rank_pictures(test, images, tmp_path, [0], look=Look(max_rank=5), read=PlainImages())
+    assert [path.name for path in tmp_path.glob("*.jpg")] == ["0.jpg"]
 
 
 def test_missing_images_are_counted(tmp_path, caplog):

@@ -132,6 +132,16 @@ def test_the_roc_curve_is_that_of_scikit_learn(test_set, tmp_path):
     assert Visualizer.plot_distribution(info["pos"], info["neg"], "model", None).axes and figure.axes
 
 
+def test_numbers_of_queries_are_checked_before_anything_is_written(test_set, tmp_path):
+    visualizer = visualizer_of(test_set)
+    for number in (-1, Q):
+        with pytest.raises(ValueError, match=f"there is no query {number}; they are counted from 0 to {Q - 1}"):
+            visualizer.get_matched_result(number)
+        with pytest.raises(ValueError, match=f"there is no query {number};"):
+            visualizer.save_rank_result([0, number], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_does_not_fit_is_an_error(test_set, tmp_path):
     dataset, arrays = test_set
     with pytest.raises(ValueError, match=r"call get_model_output\(...\) first"):

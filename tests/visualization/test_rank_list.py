@@ -9,7 +9,7 @@ from fastreid.evaluation.rank_lists import JUNK, MATCH, OTHER, rank_matrix
 from fastreid.visualization import rank_sheet
 from fastreid.visualization.marks import MARKS, QUERY
 from fastreid.visualization.rank_cells import Cell, Look, sections_of
-from fastreid.visualization.rank_sheet import ImageTexts, draw_rank_list
+from fastreid.visualization.rank_list import ImageTexts, draw_rank_list
 
 from .pictures import PlainImages, rows_of
 
