@@ -23,6 +23,8 @@ PANELS = ("roc", "dir", "cmc", "ap", "scores", "cameras")
 
 _PARTS = {"roc": ("verification", "fpr", "tpr"), "dir": ("open_set", "far", "dir")}
 
+_TABLES = ("judged_by", "queries", "breakdown", "verification", "open_set", "threshold")  # of the details
+
 
 class OperatingPoint(NamedTuple):
     """A point of a curve that somebody may choose; rates are in [0, 1].
@@ -198,6 +200,11 @@ def _common_labels(stored: Mapping[str, Mapping[str, Any]], label: str | None) -
 
 def _record(name: str, label: str, stored: Mapping[str, Any], folder: Path) -> ResultRecord:
     details = stored.get("details", {})
+    parts = [details, *(details.get(part, {}) for part in _TABLES)] if isinstance(details, Mapping) else [details]
+    if not all(isinstance(part, Mapping) for part in parts):
+        raise ValueError(
+            f"{folder / 'results.json'} is damaged: the details of {label} are no tables; evaluate once more"
+        )
     path = folder / queries_file(label)
     if not path.is_file():
         why = f"{path} is not there; evaluate once more"

@@ -115,6 +115,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
     for nothing in (tmp_path / "nothing", tmp_path):
         with pytest.raises(FileNotFoundError, match="is not there; name the OUTPUT_DIR of an evaluation"):
             read_evaluations([nothing])
+    stored = json.loads((folder / "results.json").read_text())
+    for part in ({"details": "none"}, {"details": {"breakdown": None}}, {"details": {"verification": [1]}}):
+        (tmp_path / "results.json").write_text(json.dumps({"Market1501": {**stored["Market1501"], **part}}))
+        with pytest.raises(ValueError, match=r"results\.json is damaged: the details of Market1501 are no tables"):
+            read_evaluations([tmp_path])
     (folder / "queries_Market1501.npz").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(ValueError, match=r"queries_Market1501\.npz is damaged"):
         read_evaluations([folder])
