@@ -18,6 +18,7 @@ import torch
 from fastreid.config import CfgNode
 from fastreid.engine import default_setup, load_config
 from fastreid.engine.feature_evaluation import config_of_features
+from fastreid.engine.setup import split_settings
 from fastreid.visualization.rank_cells import Look
 from fastreid.visualization.rank_pictures import SORTS
 from fastreid.visualization.rank_run import Choice, draw_rank_lists, extract_test_set
@@ -50,7 +51,13 @@ def arguments() -> argparse.Namespace:
     add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="settings, to the end of the line")
     add("settings", nargs="*", metavar="KEY VALUE", help="settings that override the config")
     args = parser.parse_intermixed_args()
-    args.opts = [*args.settings, *args.opts]
+    behind = {}
+    for name in ("identity", "camera"):
+        words, behind[name] = split_settings(getattr(args, name))
+        setattr(args, name, words)
+    if split_settings([args.actmap])[1]:  # --actmap KEY VALUE ...: no method was named
+        args.actmap, args.settings = "auto", [args.actmap, *args.settings]
+    args.opts = [*args.settings, *behind["identity"], *behind["camera"], *args.opts]
     if args.features and (args.dataset_name or args.parallel):
         parser.error("--dataset-name and --parallel are for a checkpoint; leave them out with --features")
     if args.features and args.actmap:

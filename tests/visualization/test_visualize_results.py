@@ -90,6 +90,9 @@ def test_queries_are_chosen_and_junk_is_hidden(monkeypatch, tmp_path, model):
     assert [row["identity"] for row in index(tmp_path / "b")] == ["101", "102"]
     widths = [Image.open(tmp_path / "b" / f"{i}.jpg").width for i in range(2)]
     assert widths[0] == widths[1] <= min(sizes) < max(sizes)
+    draw(monkeypatch, *features, "--identity", "102", "101", "TEST.METRIC", "euclidean")  # settings without --opts
+    assert {row["identity"] for row in index(tmp_path / "b")} == {"101", "102"}
+    assert "METRIC: euclidean" in (tmp_path / "b" / "config.yaml").read_text()
     orders = []
     for seed in (0, 0, 1):
         draw(monkeypatch, *features, "--sort", "random", "--seed", seed)
@@ -102,7 +105,7 @@ def test_activation_maps_lie_over_all_images(monkeypatch, tmp_path, model):
     weights = ("--opts", "MODEL.WEIGHTS", model / "0.pth", "DATASETS.TESTS", "('Market1501',)")
     plain, painted = [], []
     for options, pictures in (((), plain), (("--actmap",), painted), (("--actmap", "energy"), painted)):
-        draw(monkeypatch, *checkpoint, *options, *weights)
+        draw(monkeypatch, *checkpoint, *options, *weights[options == ("--actmap",) :])  # once without --opts
         pictures += [np.asarray(Image.open(tmp_path / f"{i}.jpg")).astype(int) for i in range(2)]
     for before, after, named in zip(plain, painted[:2], painted[2:], strict=True):
         np.testing.assert_array_equal(after, named)  # energy is what this model has
