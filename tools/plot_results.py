@@ -17,7 +17,7 @@ from pathlib import Path
 from fastreid.engine.evaluation_results import file_label
 from fastreid.engine.setup import make_output_folder
 from fastreid.visualization import draw_results, read_evaluations, save_figure
-from fastreid.visualization.result_record import PANELS
+from fastreid.visualization.curves.result_record import PANELS
 
 
 def parser() -> argparse.ArgumentParser:

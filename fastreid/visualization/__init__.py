@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from .activation import ACTIVATION_REGISTRY, activation_maps, attention_rollout, channel_energy
+from .curves import (
+    ResultRecord,
+    RunRecord,
+    draw_cameras,
+    draw_cmc,
+    draw_dir,
+    draw_precisions,
+    draw_results,
+    draw_roc,
+    draw_runs,
+    draw_scores,
+    read_evaluations,
+    read_runs,
+)
 from .embed_map import EmbedMap, build_embed_map
 from .embed_page import draw_embed_map, write_embed_map
 from .grad_cam import pair_grad_cam
@@ -10,11 +24,6 @@ from .overlay import overlay
 from .rank_cells import Look
 from .rank_list import draw_rank_list
 from .rank_pictures import choose_queries, write_rank_pictures
-from .result_curves import draw_cameras, draw_cmc, draw_dir, draw_precisions, draw_roc, draw_scores
-from .result_figure import draw_results
-from .result_record import ResultRecord, read_evaluations
-from .run_curves import draw_runs
-from .run_record import RunRecord, read_runs
 from .style import save_figure
 from .thumbnails import Thumbnails, read_thumbnail
 from .visualizer import Visualizer

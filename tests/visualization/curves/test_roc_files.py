@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastreid.visualization.roc_files import (
+from fastreid.visualization.curves.roc_files import (
     load_roc_info,
     plot_distribution,
     plot_roc_curve,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .style import PANEL, dress
+from ..style import PANEL, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

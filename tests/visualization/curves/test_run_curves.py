@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastreid.visualization import RunRecord, draw_runs, save_figure
-from fastreid.visualization.run_curves import choose_scalars, moving_mean
+from fastreid.visualization.curves.run_curves import choose_scalars, moving_mean
 
 
 def record(name="run", *, iters_per_epoch=10, points=8, scale=1.0, **more):

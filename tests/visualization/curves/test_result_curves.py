@@ -13,8 +13,8 @@ from fastreid.visualization import (
     draw_scores,
     save_figure,
 )
-from fastreid.visualization.result_panels import fill_rates
-from fastreid.visualization.result_record import OperatingPoint
+from fastreid.visualization.curves.result_panels import fill_rates
+from fastreid.visualization.curves.result_record import OperatingPoint
 from fastreid.visualization.style import line_looks
 
 _ROC = (np.array([1e-3, 1e-2, 1e-1, 1.0]), np.array([0.2, 0.5, 0.9, 1.0]))

@@ -10,7 +10,7 @@ import pytest
 
 from .evaluations import evaluate
 
-_TOOL = Path(__file__).parents[2] / "tools" / "plot_results.py"
+_TOOL = Path(__file__).parents[3] / "tools" / "plot_results.py"
 
 
 @pytest.fixture(scope="module")

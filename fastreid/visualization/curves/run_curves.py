@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..style import PANEL, STYLES, colours, dress, figure_with_legend
 from .run_record import RunRecord
-from .style import PANEL, STYLES, colours, dress, figure_with_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

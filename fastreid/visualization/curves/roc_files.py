@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..style import line_looks
 from .result_curves import draw_roc, draw_scores
-from .style import line_looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.manifest import read_manifest
-from ..utils.events import read_metrics
+from ...engine.manifest import read_manifest
+from ...utils.events import read_metrics
 from .run_files import find_runs
 
 __all__ = ["RunRecord", "read_runs"]

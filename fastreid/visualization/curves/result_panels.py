@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..style import COLOURS, dress
 from .result_record import OperatingPoint
-from .style import COLOURS, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..style import figure_with_legend, line_looks
 from .camera_map import camera_map_size, camera_table, fill_cameras
 from .result_panels import fill_cmc, fill_precisions, fill_rates, fill_scores
-from .style import figure_with_legend, line_looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastreid.visualization import ResultRecord, read_evaluations
-from fastreid.visualization.result_record import PANELS, OperatingPoint
+from fastreid.visualization.curves.result_record import PANELS, OperatingPoint
 
 from .evaluations import evaluate
 

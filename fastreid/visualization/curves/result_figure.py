@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..style import PANEL, figure_with_legend, line_looks, shortened
 from .camera_map import CameraTable, camera_map_size, camera_table, fill_cameras
 from .result_curves import RATE_AXES
 from .result_panels import fill_cmc, fill_precisions, fill_rates, fill_scores
 from .result_record import PANELS, ResultRecord
-from .style import PANEL, figure_with_legend, line_looks, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

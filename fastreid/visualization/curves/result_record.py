@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.evaluation_results import queries_file, read_queries, read_results
+from ...engine.evaluation_results import queries_file, read_queries, read_results
 from .run_files import find_runs
 
 __all__ = ["PANELS", "OperatingPoint", "ResultRecord", "read_evaluations"]

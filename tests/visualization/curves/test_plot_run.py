@@ -10,9 +10,9 @@ import pytest
 
 from fastreid.engine import DefaultTrainer
 
-from ..engine.tiny import tiny_cfg, write_market
+from ...engine.tiny import tiny_cfg, write_market
 
-_TOOL = Path(__file__).parents[2] / "tools" / "plot_run.py"
+_TOOL = Path(__file__).parents[3] / "tools" / "plot_run.py"
 
 
 @pytest.fixture(scope="module")
