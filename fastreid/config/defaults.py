@@ -7,6 +7,7 @@ An upper-case comment names the reader of a group. "Iteration" is one optimizer 
 from __future__ import annotations
 
 from .config import CfgNode as CN
+from .defaults_input import INPUT
 
 __all__: list[str] = []
 
@@ -154,65 +155,7 @@ _C.KD.EMA = CN({"ENABLED": False})
 _C.KD.EMA.MOMENTUM = 0.999
 
 # ---------------------------------------------------------------------------- images (data/transforms/)
-_C.INPUT = CN()
-# Height and width in pixels; [S]: the shorter side; first value 0: images keep their size.
-_C.INPUT.SIZE_TRAIN = [256, 128]
-_C.INPUT.SIZE_TEST = [256, 128]
-# Resampling of the resize: nearest | bilinear | bicubic | lanczos | box | hamming.
-_C.INPUT.INTERPOLATION = "bicubic"
-# Stages of the preprocessing in their order: names of TRANSFORM_REGISTRY. The keys below turn the library's on and off.
-_C.INPUT.TRANSFORMS = CN()
-_C.INPUT.TRANSFORMS.TRAIN = (
-    "auto_augment",
-    "resize_train",
-    "random_resized_crop",
-    "pad_and_crop",
-    "horizontal_flip",
-    "color_jitter",
-    "affine",
-    "augmix",
-    "random_erasing",
-    "random_patch",
-)
-_C.INPUT.TRANSFORMS.TEST = ("resize_test", "center_crop")
-# Stages of TRANSFORMS.TRAIN that run on whole batches on the model's device, not in the workers: horizontal_flip |
-# color_jitter | random_erasing | one's own BatchStage. No stage that is on and not named here may come after one of
-# them. The workers draw what happens to each image, so images are the same as without.
-_C.INPUT.ON_DEVICE = ()
-# Random resized crop: size in pixels, area and aspect-ratio ranges.
-_C.INPUT.CROP = CN({"ENABLED": False})
-_C.INPUT.CROP.SIZE = [224, 224]
-_C.INPUT.CROP.SCALE = [0.16, 1]
-_C.INPUT.CROP.RATIO = [3.0 / 4.0, 4.0 / 3.0]
-# Horizontal flip.
-_C.INPUT.FLIP = CN({"ENABLED": False})
-_C.INPUT.FLIP.PROB = 0.5
-# Pad every side by SIZE pixels, then crop at random. MODE: constant | edge | reflect | symmetric.
-_C.INPUT.PADDING = CN({"ENABLED": False})
-_C.INPUT.PADDING.MODE = "constant"
-_C.INPUT.PADDING.SIZE = 10
-# Colour jitter: largest relative change of each quantity; hue as a share of the colour circle.
-_C.INPUT.CJ = CN({"ENABLED": False})
-_C.INPUT.CJ.PROB = 0.5
-_C.INPUT.CJ.BRIGHTNESS = 0.15
-_C.INPUT.CJ.CONTRAST = 0.15
-_C.INPUT.CJ.SATURATION = 0.1
-_C.INPUT.CJ.HUE = 0.1
-# Small random affine map.
-_C.INPUT.AFFINE = CN({"ENABLED": False})
-# AutoAugment, the ImageNet policy (Cubuk et al., CVPR 2019, arXiv:1805.09501).
-_C.INPUT.AUTOAUG = CN({"ENABLED": False})
-_C.INPUT.AUTOAUG.PROB = 0.0
-# AugMix (Hendrycks et al., ICLR 2020, arXiv:1912.02781).
-_C.INPUT.AUGMIX = CN({"ENABLED": False})
-_C.INPUT.AUGMIX.PROB = 0.0
-# Random erasing (Zhong et al., AAAI 2020, arXiv:1708.04896); VALUE is the RGB colour, 0..255.
-_C.INPUT.REA = CN({"ENABLED": False})
-_C.INPUT.REA.PROB = 0.5
-_C.INPUT.REA.VALUE = [123.675, 116.28, 103.53]
-# Random patch (Zhou et al., ICCV 2019, arXiv:1905.00953).
-_C.INPUT.RPT = CN({"ENABLED": False})
-_C.INPUT.RPT.PROB = 0.5
+_C.INPUT = INPUT  # defaults_input.py
 
 # ---------------------------------------------------------------------------- data (data/)
 _C.DATASETS = CN()
