@@ -26,6 +26,11 @@ INPUT.TRANSFORMS.TRAIN = (
     "color_jitter",
     "affine",
     "augmix",
+    "patch_occlusion",
+    "random_grayscale",
+    "local_grayscale",
+    "gaussian_blur",
+    "jpeg_quality",
     "random_erasing",
     "random_patch",
 )
@@ -68,3 +73,25 @@ INPUT.REA.VALUE = [123.675, 116.28, 103.53]
 # Random patch (Zhou et al., ICCV 2019, arXiv:1905.00953).
 INPUT.RPT = CN({"ENABLED": False})
 INPUT.RPT.PROB = 0.5
+# Grey-scale: the whole image becomes grey.
+INPUT.GRAYSCALE = CN({"ENABLED": False})
+INPUT.GRAYSCALE.PROB = 0.1
+# Local grey-scale (Gong et al., arXiv:2101.08783): a rectangle becomes grey. AREA: least and largest, as a part of the
+# image's, in (0, 1); RATIO: least ratio of height to width, in (0, 1], the largest is its inverse.
+INPUT.LOCAL_GRAYSCALE = CN({"ENABLED": False})
+INPUT.LOCAL_GRAYSCALE.PROB = 0.2
+INPUT.LOCAL_GRAYSCALE.AREA = [0.02, 0.4]
+INPUT.LOCAL_GRAYSCALE.RATIO = 0.3
+# Gaussian blur. SIGMA: least and largest standard deviation, in pixels, > 0.
+INPUT.BLUR = CN({"ENABLED": False})
+INPUT.BLUR.PROB = 0.2
+INPUT.BLUR.SIGMA = [0.1, 2.0]
+# JPEG compression. QUALITY: least and largest, whole numbers in 1..100.
+INPUT.JPEG = CN({"ENABLED": False})
+INPUT.JPEG.PROB = 0.2
+INPUT.JPEG.QUALITY = [30, 95]
+# Occlusion: a piece of an image of another identity hides a rectangle. AREA and RATIO as for LOCAL_GRAYSCALE.
+INPUT.OCCLUSION = CN({"ENABLED": False})
+INPUT.OCCLUSION.PROB = 0.2
+INPUT.OCCLUSION.AREA = [0.05, 0.4]
+INPUT.OCCLUSION.RATIO = 0.3

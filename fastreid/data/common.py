@@ -24,7 +24,7 @@ class CommDataset(Dataset):
     Args:
         img_items: ``(img_path, pid, camid)`` of every image; further entries of an item are left alone.
         transform: maps the PIL image (mode RGB) to what the model takes; ``None`` gives the PIL image. One that
-            defines ``bind(img_paths)`` gets to know the images of the set.
+            defines ``bind(img_paths)`` gets to know the images of the set; a ``Pipeline`` also who is on them.
         relabel: replace pids and camids by their places in the sorted ``pids`` and ``cams``: class labels. Strings sort
             as strings: ``market1501_1002`` comes before ``market1501_2``.
         cache: reads the images, and keeps them; ``None``: they are read from their files each time.
@@ -47,7 +47,7 @@ class CommDataset(Dataset):
         cache: ImageCache | None = None,
     ) -> None:
         self.img_items = img_items
-        self.transform = transform.bind([item[0] for item in img_items]) if hasattr(transform, "bind") else transform
+        self.transform = _bound(transform, img_items)
         self.relabel = relabel
         self._cache = cache
         self.pids = _sorted_unique((item[1] for item in img_items), "pids")
@@ -76,9 +76,9 @@ class CommDataset(Dataset):
             if isinstance(index, StreamIndex):
                 # Nobody draws from a worker's streams between two items, and numpy's takes long to put back.
                 with random_stream(index.seed, index.position, restore=get_worker_info() is None):
-                    image = self._transformed(image)
+                    image = self._transformed(image, int(index))
             else:
-                image = self._transformed(image)
+                image = self._transformed(image, int(index))
         if self.relabel:
             pid, camid = self.pid_dict[pid], self.cam_dict[camid]
         if isinstance(image, tuple):
@@ -86,11 +86,13 @@ class CommDataset(Dataset):
             return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path, ON_DEVICE: parameters}
         return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path}
 
-    def _transformed(self, image: Any) -> Any:
+    def _transformed(self, image: Any, place: int) -> Any:
         """Return what the transform makes; if it leaves stages to the device, their parameters too."""
         transform = self.transform
         if self._cache is not None and self._cache.stages:
             transform = transform.behind(self._cache.stages)
+        if isinstance(transform, Pipeline):
+            transform = transform.at(place)
         return transform.prepare(image) if self.batch_stages else transform(image)
 
     def _cached(self, index: int, img_path: str) -> Any:
@@ -112,6 +114,13 @@ class CommDataset(Dataset):
     def num_cameras(self) -> int:
         """Number of different cameras."""
         return len(self.cams)
+
+
+def _bound(transform: Callable | None, img_items: Sequence[tuple[Any, ...]]) -> Callable | None:
+    """Return the transform as one that knows the images of the set, if it wants to."""
+    if isinstance(transform, Pipeline):
+        return transform.bind([item[0] for item in img_items], [item[1] for item in img_items])
+    return transform.bind([item[0] for item in img_items]) if hasattr(transform, "bind") else transform
 
 
 def _sorted_unique(values: Iterable[Hashable], what: str) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,8 @@ TRANSFORM_REGISTRY = Registry("TRANSFORM")
 Called as ``stage(cfg)``; returns a callable, or ``None`` where the config turns the stage off. The callable maps a
 uint8 tensor ``(3, H, W)``, RGB, to another, and leaves its argument as it is; one that works on PIL images is wrapped
 in ``OnPil``. Randomness comes from the global streams of Python, numpy or torch, which the data set seeds for each
-item. A stage that needs other images of the set defines ``bind(img_paths)``, see ``Pipeline.bind``.
+item. A stage that needs other images of the set defines ``bind(img_paths)``, see ``Pipeline.bind``; one that must also
+know who is on them and which of them it gets defines ``bind(img_paths, pids)`` and ``at(place)``, see ``Pipeline.at``.
 """
 
 
@@ -78,15 +79,36 @@ class Pipeline:
                 raise
         return pixels.contiguous()
 
-    def bind(self, img_paths: Sequence[str]) -> Pipeline:
+    def bind(self, img_paths: Sequence[str], pids: Sequence[Hashable] | None = None) -> Pipeline:
         """Return a copy whose stages know the images of the data set that they work for.
 
         Args:
             img_paths: path of every image of the set; given to the transforms that define ``bind``.
+            pids: its identity; given to those that also define ``at``. ``None``: these are not bound.
         """
+
+        def knowing(stage: Callable) -> Callable:
+            if not hasattr(stage, "bind"):
+                return stage
+            if not hasattr(stage, "at"):
+                return stage.bind(img_paths)
+            return stage if pids is None else stage.bind(img_paths, pids)
+
         bound = copy.copy(self)
-        bound.transforms = [stage.bind(img_paths) if hasattr(stage, "bind") else stage for stage in self.transforms]
+        bound.transforms = [knowing(stage) for stage in self.transforms]
         return bound
+
+    def at(self, place: int) -> Pipeline:
+        """Return the pipeline for one image: a copy, if there are transforms that define ``at``.
+
+        Args:
+            place: of the image among those that the pipeline is bound to; given to these transforms.
+        """
+        if not any(hasattr(stage, "at") for stage in self.transforms):
+            return self
+        placed = copy.copy(self)
+        placed.transforms = [stage.at(place) if hasattr(stage, "at") else stage for stage in self.transforms]
+        return placed
 
     def behind(self, stages: int) -> Pipeline:
         """Return a copy without the first ``stages`` of the transforms."""

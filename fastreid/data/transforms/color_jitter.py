@@ -8,6 +8,7 @@ from torchvision.transforms.v2 import functional as F
 from ...config import CfgNode
 from .batch_stage import BatchStage
 from .build import TRANSFORM_REGISTRY
+from .grey import grey_picture
 from .hue import shift_hue
 from .on_pil import OnPil
 from .probability import probability, stage_probability
@@ -155,18 +156,12 @@ def _blend(pixels: Tensor, kind: Tensor, factors: Tensor, wanted: Tensor) -> Ten
     """
     weights = torch.stack([kind == number for number in (_BRIGHTNESS, _CONTRAST, _SATURATION)], dim=1)  # (N, 3)
     factor = torch.where(wanted, (weights * factors).sum(dim=1), 1.0)  # (N,)
-    grey = _grey(pixels)  # (N, 1, H, W)
+    grey = grey_picture(pixels)  # (N, 1, H, W)
     area = grey[0].numel()
     mean = (2 * grey.sum(dim=(1, 2, 3), keepdim=True) + area) // (2 * area)  # rounded, in whole numbers
     target = torch.where(_per_image(kind == _SATURATION), grey, torch.where(_per_image(kind == _CONTRAST), mean, 0))
     target = target.float()  # (N, 1, H, W)
     return (target + _per_image(factor) * (pixels - target)).clamp(0, 255).floor()
-
-
-def _grey(pixels: Tensor) -> Tensor:
-    """Return PIL's grey picture of ``(N, 3, H, W)`` float pixels: ``(N, 1, H, W)`` int64."""
-    red, green, blue = pixels.to(torch.int32).split(1, dim=1)
-    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).long()
 
 
 def _per_image(values: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from fastreid.config import get_cfg
 from fastreid.data.transforms import TRANSFORM_REGISTRY, OnPil, Pipeline, build_transforms
 from fastreid.utils.env import random_stream
 
-SWITCHES = ("AUTOAUG", "CROP", "PADDING", "FLIP", "CJ", "AFFINE", "AUGMIX", "REA", "RPT")
+CAMERA = ("OCCLUSION", "GRAYSCALE", "LOCAL_GRAYSCALE", "BLUR", "JPEG")
+SWITCHES = ("AUTOAUG", "CROP", "PADDING", "FLIP", "CJ", "AFFINE", "AUGMIX", *CAMERA, "REA", "RPT")
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ def names(pipeline):
         stage = stage.transform if isinstance(stage, OnPil) else stage
         found.append(stage.func.__name__ if isinstance(stage, partial) else type(stage).__name__)
     return found
+
+
+def knowing(pipeline, path):
+    """The pipeline of the first of a hundred images of two identities, which are all the same file."""
+    return pipeline.bind([str(path)] * 100, [number % 2 for number in range(100)]).at(0)
 
 
 def all_on(cfg):
@@ -109,8 +115,9 @@ def test_pipeline_takes_what_images_come_as(cfg, image):
     assert torch.equal(pipeline(grey), pipeline(grey.convert("RGB")))
 
 
-def test_pipeline_survives_the_way_to_a_worker(cfg, image):
-    pipeline = build_transforms(all_on(cfg)).bind([])
+def test_pipeline_survives_the_way_to_a_worker(cfg, image, tmp_path):
+    image.save(tmp_path / "donor.png")
+    pipeline = knowing(build_transforms(all_on(cfg)), tmp_path / "donor.png")
     copied = pickle.loads(pickle.dumps(pipeline))
     outputs = []
     for each in (pipeline, copied):
@@ -129,6 +136,11 @@ def test_order_of_training(cfg):
         "ColorJitter",
         "RandomAffine",
         "AugMix",
+        "PatchOcclusion",
+        "RandomGrayscale",
+        "LocalGrayscale",
+        "RandomBlur",
+        "RandomJpeg",
         "RandomErasing",
         "RandomPatch",
     ]
@@ -145,7 +157,7 @@ def test_every_stage_gives_uint8_and_is_a_function_of_the_stream(cfg, image, swi
         if "PROB" in cfg.INPUT[switch]:
             cfg.INPUT[switch].PROB = 1.0
     image.save(tmp_path / "donor.png")
-    pipeline = build_transforms(cfg).bind([str(tmp_path / "donor.png")] * 100)
+    pipeline = knowing(build_transforms(cfg), tmp_path / "donor.png")
     before = np.asarray(image).copy()
     outputs = []
     for seed, position in ((1, 5), (1, 6), (1, 5)):
@@ -166,7 +178,7 @@ def test_every_stage_changes_something(cfg, image, switch, tmp_path):
     if "PROB" in cfg.INPUT[switch]:
         cfg.INPUT[switch].PROB = 1.0
     Image.new("RGB", (20, 50)).save(tmp_path / "donor.png")
-    pipeline = build_transforms(cfg).bind([str(tmp_path / "donor.png")] * 100)
+    pipeline = knowing(build_transforms(cfg), tmp_path / "donor.png")
     changed = []
     for position in range(8):
         with random_stream(0, position):
@@ -176,7 +188,7 @@ def test_every_stage_changes_something(cfg, image, switch, tmp_path):
 
 @pytest.mark.parametrize(
     ("switch", "key"),
-    [("FLIP", "PROB"), ("CJ", "PROB"), ("AUTOAUG", "PROB"), ("AUGMIX", "PROB"), ("REA", "PROB"), ("RPT", "PROB")],
+    [(switch, "PROB") for switch in ("FLIP", "CJ", "AUTOAUG", "AUGMIX", *CAMERA, "REA", "RPT")],
 )
 @pytest.mark.parametrize("value", [-0.1, 1.5])
 def test_probability_is_checked(cfg, switch, key, value):
@@ -203,7 +215,31 @@ def test_bind_gives_a_copy_that_knows_the_images():
     assert plain.transforms[0].paths == ()
 
 
-@pytest.mark.parametrize("switch", ["AUTOAUG", "FLIP", "CJ", "AUGMIX", "REA", "RPT"])
+def test_stage_that_must_know_who_is_on_the_images_gets_pids_and_place():
+    class Knows:
+        pids, place = (), None
+
+        def bind(self, img_paths, pids):
+            bound = Knows()
+            bound.pids = pids
+            return bound
+
+        def at(self, place):
+            placed = Knows()
+            placed.pids, placed.place = self.pids, place
+            return placed
+
+    plain = Pipeline([Knows(), OnPil(ImageOps.invert)])
+    assert plain.bind(["a.jpg", "b.jpg"]).transforms[0].pids == ()  # nobody said who is on them
+    bound = plain.bind(["a.jpg", "b.jpg"], [7, 8])
+    placed = bound.at(1)
+    assert (placed.transforms[0].pids, placed.transforms[0].place) == ([7, 8], 1)
+    assert bound.transforms[0].place is None
+    others = Pipeline([OnPil(ImageOps.invert)])
+    assert others.at(1) is others
+
+
+@pytest.mark.parametrize("switch", ["AUTOAUG", "FLIP", "CJ", "AUGMIX", *CAMERA, "REA", "RPT"])
 def test_switch_that_changes_nothing_is_a_warning(cfg, switch, caplog):
     cfg.INPUT[switch].PROB = 0.0
     build_transforms(cfg)
@@ -232,7 +268,7 @@ def test_no_stage_writes_into_its_argument(cfg, switch, tmp_path):
     Image.new("RGB", (20, 50)).save(tmp_path / "donor.png")
     tensor = torch.randint(0, 256, (3, 50, 20), dtype=torch.uint8)
     before = tensor.clone()
-    pipeline = build_transforms(cfg).bind([str(tmp_path / "donor.png")] * 100)
+    pipeline = knowing(build_transforms(cfg), tmp_path / "donor.png")
     for position in range(8):
         with random_stream(0, position):
             assert pipeline(tensor).dtype == torch.uint8
