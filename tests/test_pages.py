@@ -6,6 +6,8 @@ import json
 import math
 import re
 import runpy
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -301,15 +303,19 @@ def test_the_crops_of_ones_own_are_trained_and_evaluated(checkout, monkeypatch, 
     monkeypatch.setattr(SynthReID, "benchmark", Benchmark(train_identities=4, test_identities=2, distractors=0))
     text = (_ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    python (\S+)(.*)$", text, re.MULTILINE)
-    assert [script for script, _ in commands].count("tools/train_net.py") == 3
+    assert [script for script, _ in commands].count("tools/train_net.py") == 4
+    assert [script for script, _ in commands].count("tools/pack_dataset.py") == 3
+    at_the_end = signal.getsignal(signal.SIGTERM)
     for script, arguments in commands:
         less = _LESS if script == "tools/train_net.py" else []
-        monkeypatch.setattr(sys, "argv", [script, *arguments.split(), *less])
+        monkeypatch.setattr(sys, "argv", [script, *shlex.split(arguments), *less])
         try:
             runpy.run_path(str(_ROOT / script) if script.startswith("tools/") else script, run_name="__main__")
         except SystemExit as ended:
             assert not ended.code, script
+        signal.signal(signal.SIGTERM, at_the_end)
     assert re.search(r"the same person: -?[01]\.\d\d, two people: -?[01]\.\d\d", capsys.readouterr().out)
+    assert "folder:crops is read from crops.pack" in (checkout / "logs" / "my_crops" / "log.txt").read_text()
     results = json.loads((checkout / "logs" / "my_crops" / "results.json").read_text())
     assert list(results) == ["crops"]
     assert "Evaluating by the protocol cameraless" in (checkout / "logs" / "my_crops" / "log.txt").read_text()

@@ -49,7 +49,8 @@ def main(args: argparse.Namespace) -> None:
     cfg.freeze()
     default_setup(cfg, argparse.Namespace(**vars(args), eval_only=True))
     splits = list(SPLITS) if "all" in args.splits else args.splits
-    source = find_images(args.source, root=cfg.DATASETS.ROOT, splits=splits, options=cfg.DATASETS.OPTIONS)
+    where = {"root": cfg.DATASETS.ROOT, "storage": cfg.DATASETS.STORAGE}
+    source = find_images(args.source, splits=splits, options=cfg.DATASETS.OPTIONS, **where)
     model = DefaultTrainer.build_model(cfg)
     if not cfg.MODEL.WEIGHTS:
         logger.warning("MODEL.WEIGHTS is empty: these are the features of a model that was never trained")

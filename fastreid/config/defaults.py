@@ -167,6 +167,9 @@ _C.DATASETS.NAMES = ("Market1501",)
 _C.DATASETS.TESTS = ("Market1501",)
 # Arguments of the class of a data set, e.g. CUHK03: {cuhk03_labeled: False}; datasets/README.md names them.
 _C.DATASETS.OPTIONS = CN(new_allowed=True)
+# What tools/pack_dataset.py made, files and folders, relative to the current folder or to the root. A data set that one
+# of them holds is read from there, with the same items, labels and order as from its files (docs/data.md).
+_C.DATASETS.STORAGE = ()
 # Train on query and gallery too.
 _C.DATASETS.COMBINEALL = False
 # Shares of several NAMES in a training batch; empty: one pool of all items. equal | proportional (to n, the training

@@ -17,13 +17,14 @@ from ..utils import comm
 from ..utils.worker_signals import leave_signals_to_parent
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
-from .datasets.build import build_dataset, dataset_labels, dataset_options, dataset_root
+from .datasets.build import dataset_labels, dataset_options, dataset_root
 from .image_cache import build_image_cache
 from .loader import NamingLoader
 from .protocol import embedded_images
 from .samplers import InferenceSampler, TrainingSampler, build_mixed_sampler, build_train_sampler
 from .samplers.build import per_process_batch_size
 from .staged_loader import StagedLoader
+from .storage.dataset import open_dataset
 from .transforms import build_transforms
 
 __all__ = [
@@ -195,8 +196,7 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any,
     owners: dict[Any, str] = {}
     sets: list[tuple[str, int]] = []
     for name in cfg.DATASETS.NAMES:
-        chosen = dataset_options(cfg.DATASETS.OPTIONS, name)
-        data = build_dataset(name, label=labels[name], root=cfg.DATASETS.ROOT, chosen=chosen, **options)
+        data = _open(cfg, name, labels[name], options)
         if comm.is_main_process() and hasattr(data, "show_train"):
             data.show_train()
         if not data.train:
@@ -205,6 +205,11 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any,
         items.extend(data.train)
         sets.append((name, len(data.train)))
     return items, sets
+
+
+def _open(cfg: CfgNode, name: str, label: str, options: dict[str, Any]) -> Any:
+    where = {"root": cfg.DATASETS.ROOT, "storage": cfg.DATASETS.STORAGE}
+    return open_dataset(name, label=label, chosen=dataset_options(cfg.DATASETS.OPTIONS, name), **where, **options)
 
 
 def _check_identities_are_its_own(name: str, pids: set[Any], owners: dict[Any, str]) -> None:
@@ -221,12 +226,11 @@ def _check_identities_are_its_own(name: str, pids: set[Any], owners: dict[Any, s
 def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
     """Return queries and gallery of a data set in one list, and the number of queries."""
     label = dataset_labels(cfg.DATASETS.TESTS).get(name, "")
-    chosen = dataset_options(cfg.DATASETS.OPTIONS, name)
-    data = build_dataset(name, label=label, root=cfg.DATASETS.ROOT, chosen=chosen, **options)
+    data = _open(cfg, name, label, options)
     if comm.is_main_process() and hasattr(data, "show_test"):
         data.show_test()
     items, num_query = embedded_images(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
-    if ":" in name and name in cfg.DATASETS.NAMES:
+    if ":" in name and name in cfg.DATASETS.NAMES and "train" in getattr(data, "stored_splits", ("train",)):
         _warn_of_training_images(name, data)
     return items, num_query
 

@@ -81,10 +81,12 @@ class CommDataset(Dataset):
                 image = self._transformed(image, int(index))
         if self.relabel:
             pid, camid = self.pid_dict[pid], self.cam_dict[camid]
+        # Plain text: a StoredPath would take the places of all images along to the trainer.
+        labels = {"targets": pid, "camids": camid, "img_paths": str(img_path)}
         if isinstance(image, tuple):
             image, parameters = image
-            return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path, ON_DEVICE: parameters}
-        return {"images": image, "targets": pid, "camids": camid, "img_paths": img_path}
+            return {"images": image, **labels, ON_DEVICE: parameters}
+        return {"images": image, **labels}
 
     def _transformed(self, image: Any, place: int) -> Any:
         """Return what the transform makes; if it leaves stages to the device, their parameters too."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageOps
 
+from .stored_path import StorageError, image_file
+
 __all__ = ["ImageReadError", "read_image"]
 
 
 class ImageReadError(OSError):
-    """An image file is missing or cannot be decoded; the message names it."""
+    """An image is missing or cannot be decoded; the message names it."""
 
 
 def read_image(file_name: str, format: str | None = None, *, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -18,7 +20,7 @@ def read_image(file_name: str, format: str | None = None, *, at_least: tuple[int
     Grey, palette, CMYK and 16-bit images are converted; 16-bit values keep their upper 8 bits; transparency is dropped.
 
     Args:
-        file_name: path of the image.
+        file_name: path of the image; a ``StoredPath`` is read from the file that holds it (``DATASETS.STORAGE``).
         format: ``None`` for RGB, ``"BGR"`` for the channels in reverse, or a PIL mode such as ``"L"``.
         at_least: width and height in pixels that are enough: a larger JPEG may then come at 1/2, 1/4 or 1/8 of its
             size, no smaller than this, which takes a fraction of the time. ``None``: in its own size.
@@ -27,10 +29,10 @@ def read_image(file_name: str, format: str | None = None, *, at_least: tuple[int
         PIL image of 8 bits per channel.
 
     Raises:
-        ImageReadError: if the file is missing, cut off, or no image that PIL can convert.
+        ImageReadError: if the image is missing, cut off, damaged in its storage, or nothing that PIL can convert.
     """
     try:
-        with Image.open(file_name) as file:
+        with Image.open(image_file(file_name)) as file:
             if at_least is not None:
                 # where the image may have to be turned, either side may become the longer one
                 file.draft(None, (max(at_least), max(at_least)) if "exif" in file.info else at_least)
@@ -38,6 +40,8 @@ def read_image(file_name: str, format: str | None = None, *, at_least: tuple[int
             if file.format != "JPEG" or "exif" in file.info or "xmp" in file.info:
                 ImageOps.exif_transpose(file, in_place=True)
             image = _to_rgb(file)
+    except StorageError as error:
+        raise ImageReadError(str(error)) from error
     except FileNotFoundError as error:
         raise ImageReadError(f"no image file {file_name}") from error
     except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error ...

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import CfgNode
 from .data_utils import read_image
+from .stored_path import image_file
 from .transforms import Pipeline
 from .transforms.resize import resize
 from .transforms.to_tensor import to_pixels
@@ -191,7 +192,7 @@ def _decoded_sizes(paths: Sequence[str]) -> np.ndarray:
     sizes = np.zeros(len(paths), np.int64)
     for number, path in enumerate(paths):
         try:
-            with Image.open(path) as file:
+            with Image.open(image_file(path)) as file:
                 sizes[number] = 3 * file.width * file.height
         except Exception:  # PIL's decoders raise what they like
             logger.debug("No size of %s", path, exc_info=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .datasets.bases import IMAGE_ENDINGS, check_listed
-from .datasets.build import DATASET_REGISTRY, build_dataset, dataset_labels, dataset_options
+from .datasets.build import DATASET_REGISTRY, dataset_labels, dataset_options
+from .storage.dataset import open_dataset
 
 __all__ = ["SPLITS", "ImageSource", "SourceImage", "find_images", "list_images"]
 
@@ -58,6 +59,7 @@ def find_images(
     root: str = "",
     splits: Sequence[str] = ("query", "gallery"),
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    storage: Sequence[str] = (),
 ) -> ImageSource:
     """List the images that a name means.
 
@@ -68,6 +70,7 @@ def find_images(
         root: ``DATASETS.ROOT``.
         splits: of a data set: some of :data:`SPLITS`, in this order.
         options: ``DATASETS.OPTIONS``.
+        storage: ``DATASETS.STORAGE``, where a data set may be.
 
     Raises:
         KeyError: if the name is none of these.
@@ -84,7 +87,8 @@ def find_images(
         return ImageSource(name, os.path.basename(os.path.abspath(path)), [SourceImage(image) for image in found])
     if ":" not in name and name not in DATASET_REGISTRY and os.sep in name:
         raise FileNotFoundError(f"there is no folder or list {name!r} (looked for {os.path.abspath(name)})")
-    data = build_dataset(name, label=label, root=root, chosen=dataset_options(options or {}, name))
+    chosen = dataset_options(options or {}, name)
+    data = open_dataset(name, label=label, root=root, chosen=chosen, storage=storage)
     images = [image for split in splits for image in _of_split(data, split)]
     if not images:
         raise FileNotFoundError(f"{name} has no images of {', '.join(splits)}")

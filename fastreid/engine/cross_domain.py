@@ -250,7 +250,7 @@ def _load(cfg: CfgNode) -> nn.Module:
 def _fingerprint(cfg: CfgNode, sha256: str, items: Sequence[Any]) -> str:
     """Return a SHA-256 of what the numbers of a cell depend on; folders do not count."""
     cfg = cfg.clone()
-    cfg.MODEL.WEIGHTS, cfg.DATASETS.ROOT = "", ""
+    cfg.MODEL.WEIGHTS, cfg.DATASETS.ROOT, cfg.DATASETS.STORAGE = "", "", ()
     parts = (sha256, cfg.dump(), dataset_fingerprint(item[:3] for item in items))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -19,7 +19,7 @@ def augmentation_sheet(dataset: Dataset, *, num_images: int = 8, num_samples: in
     """Draw what training sees: a row per image, first the image itself in the size of the others, then samples.
 
     Args:
-        dataset: a training set, such as ``build_reid_train_loader(cfg).dataset``.
+        dataset: a training set, such as ``build_reid_train_loader(cfg).dataset``, with ``img_items``.
         num_images: rows; images evenly spaced over the set, at least 1 and at most all of them.
         num_samples: samples in a row, at least 1.
         seed: of the samples' randomness, at least 0.
@@ -40,7 +40,7 @@ def augmentation_sheet(dataset: Dataset, *, num_images: int = 8, num_samples: in
         positions = range(row * num_samples, (row + 1) * num_samples)
         items = [dataset[StreamIndex(index, seed=seed, position=position)] for position in positions]
         images = finish_batch(fast_batch_collator(items), getattr(dataset, "batch_stages", {}))["images"]
-        original = to_pixels(read_image(items[0]["img_paths"]))
+        original = to_pixels(read_image(dataset.img_items[index][0]))
         size = images.shape[-2:]
         cells += [resize(original, size, InterpolationMode.BICUBIC), *images]
     return make_grid(fast_batch_collator(cells), nrow=1 + num_samples, padding=4, pad_value=255)

@@ -157,7 +157,7 @@ class Crops:
 
 @pytest.fixture
 def registered(monkeypatch):
-    monkeypatch.setattr(build, "build_dataset", lambda name, **options: Crops(name))
+    monkeypatch.setattr(build, "open_dataset", lambda name, **options: Crops(name))
 
 
 def test_config_alone_mixes_several_sets(cfg, registered, dataset):
