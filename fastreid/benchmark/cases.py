@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["AREAS", "BARE", "CONFIG_FILE", "SAMPLERS", "VARIANTS", "Case", "parse_variant", "plan"]
 
-AREAS = ("train", "loader", "feed", "inference", "evaluation", "sampler")
+AREAS = ("train", "loader", "storage", "feed", "inference", "evaluation", "sampler")
 """Names of the areas, in their order; each is a module of this package with a function ``measure``."""
 
 CONFIG_FILE = "Market1501/bagtricks_R50-ibn.yml"
@@ -41,6 +41,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 _SIZES: dict[str, dict[str, Any]] = {
     "train": {"batch": 64, "steps": 3},
     "loader": {"images": 2048, "batch": 64, "workers": 1},
+    "storage": {"images": 4096, "batch": 64, "workers": 1},
     "feed": {"images": 2048, "batch": 64, "steps": 100, "workers": 2, "ms_per_image": 1.0},
     "inference": {"batch": 64, "steps": 5},
     "evaluation": {"queries": 3368, "gallery": 19732, "dimensions": 2048},
@@ -51,6 +52,7 @@ _SIZES: dict[str, dict[str, Any]] = {
 _QUICK_SIZES: dict[str, dict[str, Any]] = {
     "train": {"batch": 16, "steps": 2},
     "loader": {"images": 256, "batch": 64, "workers": 1},
+    "storage": {"images": 512, "batch": 64, "workers": 1},
     "feed": {"images": 256, "batch": 64, "steps": 20, "workers": 2, "ms_per_image": 1.0},
     "inference": {"batch": 16, "steps": 2},
     "evaluation": {"queries": 500, "gallery": 5000, "dimensions": 2048},
@@ -130,6 +132,11 @@ def plan(
     for plain in (True, False):
         name = "plain torchvision" if plain else "library"
         cases["loader"].append(Case("loader", name, {**sizes["loader"], **recipe, "plain": plain}, is_baseline=plain))
+    for decode, what in ((True, ""), (False, ", only read")):
+        for cold, where in ((False, ""), (True, ", cold")):
+            for kind in ("packed", "tar"):
+                values = {**sizes["storage"], **recipe, "kind": kind, "cold": cold, "decode": decode}
+                cases["storage"].append(Case("storage", f"{kind}{what}{where}", values))
     cases["feed"].append(Case("feed", "stand-in accelerator", {**sizes["feed"], **recipe}))
     cases["evaluation"] = _evaluations(sizes, large=large)
     for sampler in SAMPLERS:

@@ -22,6 +22,8 @@ FIGURES = {
     "extra_memory_mib": "MiB on top",
     "times_baseline": "x baseline",
     "times_reference": "x bare loop",
+    "files_per_second": "images/s from files",
+    "files_ratio": "x files",
     "product_seconds": "s of torch.mm",
     "product_ratio": "x torch.mm",
     "extra_ratio": "x torch.mm on top",
@@ -34,9 +36,10 @@ FIGURES = {
 ``waiting_percent``: share of the training steps in which they waited for their batch; ``waiting_percent_median``: that
 of the median step. ``peak_memory_mib``: see ``PeakMemory``.
 ``times_baseline``: images per second divided by the baseline's of the same round; ``times_reference``: by those of
-the bare loop. ``product_ratio``: time of the evaluation divided by that of ``torch.mm``, which is ``product_seconds``;
-``extra_ratio`` and ``extra_memory_mib``: what ROC takes on top of the ranking; ``growth``: of the time per gallery
-image, from a quarter of the gallery to the whole.
+the bare loop. ``files_per_second``, ``files_ratio``: of the files that a storage was made of, and the storage's images
+per second divided by theirs. ``product_ratio``: time of the evaluation divided by that of ``torch.mm``, which is
+``product_seconds``; ``extra_ratio`` and ``extra_memory_mib``: what ROC takes on top of the ranking; ``growth``: of the
+time per gallery image, from a quarter of the gallery to the whole.
 """
 
 _COMPARED = ("images_per_second", "seconds", "setup_seconds", "peak_memory_mib")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fastreid.benchmark import evaluation, feed, inference, loader, sampler, train
+from fastreid.benchmark import evaluation, feed, inference, loader, sampler, storage, train
 from fastreid.benchmark.cases import SAMPLERS
 from fastreid.benchmark.images import write_images
 from fastreid.benchmark.meters import PeakMemory, seconds
@@ -130,6 +130,33 @@ def test_an_unknown_sampler():
 @pytest.mark.parametrize("plain", [False, True])
 def test_loader(plain):
     assert positive(loader.measure(plain=plain, images=32, batch=8, workers=0, **_TINY)) == pytest.approx(8)
+
+
+@pytest.mark.parametrize(("kind", "decode"), [("packed", True), ("tar", True), ("tar", False)])
+def test_storage(kind, decode):
+    figures = storage.measure(kind=kind, images=16, batch=8, workers=0, decode=decode, rounds=1, **_TINY)
+    assert set(figures) == {"images_per_second", "files_per_second", "files_ratio"}
+    assert figures["files_ratio"] == pytest.approx(figures["images_per_second"] / figures["files_per_second"])
+
+
+def test_storage_is_forgotten_before_a_cold_round(monkeypatch):
+    dropped = []
+    monkeypatch.setattr(storage, "drop_pages", dropped.append)
+    monkeypatch.setattr(storage, "is_cached", lambda *_: False)
+    options = {"kind": "tar", "images": 16, "batch": 8, "workers": 0, "cold": True, "decode": False, "rounds": 2}
+    storage.measure(**options, **_TINY)
+    assert len(dropped) == 6 * 17  # files and shard; of each two rounds and one that does not count
+    monkeypatch.setattr(storage, "is_cached", lambda *_: True)
+    with pytest.raises(
+        RuntimeError, match="100 % of what was to be read from the disk is still in memory, or the syst"
+    ):
+        storage.measure(**options, **_TINY)
+
+
+@pytest.mark.parametrize("images", [8, 20])
+def test_storage_reads_whole_batches(images):
+    with pytest.raises(ValueError, match=rf"images must be a multiple of batch \(8\) above it, got {images}"):
+        storage.measure(kind="tar", images=images, batch=8, workers=0, **_TINY)
 
 
 def test_loader_reads_whole_batches():
