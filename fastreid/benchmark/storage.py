@@ -4,17 +4,16 @@ import os
 import random
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ..config import CfgNode, get_cfg, get_config_file
 from ..data import build_reid_train_loader
 from ..data.common import CommDataset
 from ..data.storage import Contents, Storage, open_storage, write_storage
 from ..data.storage.page_cache import drop_pages, is_cached
-from ..data.stored_path import StoredPath
+from ..data.stored_path import image_bytes
 from ..data.transforms import build_transforms
 from .images import write_images
 from .meters import seconds
@@ -99,13 +98,7 @@ def _read_files(items: Items) -> float:
     """Return the images per second whose bytes are read."""
     paths = [item[0] for item in items]
     random.Random(0).shuffle(paths)
-    read: Callable[[Any], bytes] = StoredPath.read if isinstance(paths[0], StoredPath) else _bytes
-    return len(paths) / seconds(lambda: [None for path in paths if read(path) is None])
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return len(paths) / seconds(lambda: [None for path in paths if image_bytes(path) is None])
 
 
 def _forget(items: Items, storage: Storage) -> None:

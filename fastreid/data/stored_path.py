@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ContainerFile", "ImageStore", "StorageError", "StoredPath", "image_file"]
+__all__ = ["ContainerFile", "ImageStore", "StorageError", "StoredPath", "image_bytes", "image_file"]
 
 
 class StorageError(OSError):
@@ -145,6 +145,19 @@ class StoredPath(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredPath, (str(self), self._store, self._number)
+
+
+def image_bytes(path: str) -> bytes:
+    """Return the bytes of the image ``path``, wherever they lie.
+
+    Raises:
+        StorageError: if they lie in another file and cannot be read there.
+        OSError: if the image is a file and cannot be read.
+    """
+    if isinstance(path, StoredPath):
+        return path.read()
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def image_file(path: str) -> str | io.BytesIO:

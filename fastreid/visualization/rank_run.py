@@ -15,6 +15,7 @@ from torch import nn
 from ..config import CfgNode
 from ..data import CommDataset
 from ..data.image_source import find_images
+from ..data.storage import locate_images
 from ..data.transforms import build_transforms
 from ..engine import DefaultTrainer, default_setup, launch
 from ..engine.extraction import extract_features
@@ -88,7 +89,9 @@ def extract_test_set(cfg: CfgNode, name: str, folder: str, *, processes: int = 1
 def _extract(cfg: CfgNode, name: str, folder: str) -> None:
     if comm.get_world_size() > 1:  # a process of its own
         default_setup(cfg, argparse.Namespace(eval_only=True))
-    extract_features(cfg, load_model(cfg), find_images(name, root=cfg.DATASETS.ROOT), folder)
+    data = cfg.DATASETS
+    source = find_images(name, root=data.ROOT, options=data.OPTIONS, storage=data.STORAGE)
+    extract_features(cfg, load_model(cfg), source, folder)
 
 
 def draw_rank_lists(
@@ -133,10 +136,11 @@ def draw_rank_lists(
         only_identities=choice.identities,
         only_cameras=choice.cameras,
     )[: choice.number]
-    read = Thumbnails(test.img_paths, *cell_size(test.img_paths))
+    paths = locate_images(test.img_paths, cfg.DATASETS.STORAGE, root=cfg.DATASETS.ROOT)
+    read = Thumbnails(paths, *cell_size(paths))
     prepare = None
     if actmap:
-        read = PaintedThumbnails(activation_painter(load_model(cfg), actmap), _as_the_model_sees_them(cfg, test), read)
+        read = PaintedThumbnails(activation_painter(load_model(cfg), actmap), _as_the_model_sees_them(cfg, paths), read)
         prepare = read.prepare
     files = write_rank_pictures(ranked, test, output, chosen, look=look, read=read, prepare=prepare, workers=workers)
     if cfg.TEST.ROC.ENABLED:
@@ -154,5 +158,5 @@ def draw_roc_of_test(cfg: CfgNode, test: FeatureTest, file: Path) -> None:
     save_jpeg(plot_roc_curve(np.array(curve["fpr"]), np.array(curve["tpr"]), test.label), file)
 
 
-def _as_the_model_sees_them(cfg: CfgNode, test: FeatureTest) -> CommDataset:
-    return CommDataset([(path, 0, 0) for path in test.img_paths], build_transforms(cfg, is_train=False), relabel=False)
+def _as_the_model_sees_them(cfg: CfgNode, paths: Sequence[str]) -> CommDataset:
+    return CommDataset([(path, 0, 0) for path in paths], build_transforms(cfg, is_train=False), relabel=False)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from PIL import ExifTags, Image, ImageDraw
 
 from ..data.data_utils import ImageReadError, read_image
+from ..data.stored_path import image_file
 from .lettering import shortened_to, text_width, write
 
 __all__ = ["PADDING", "Thumbnails", "cell_size", "fit_into", "placeholder", "read_thumbnail"]
@@ -141,7 +142,7 @@ def cell_size(img_paths: Sequence[str], *, area: int = _AREA) -> tuple[int, int]
 def _aspect(path: str) -> float | None:
     """Return width / height of an image, upright, from the head of its file; ``None``: it has none."""
     try:
-        with Image.open(path) as file:
+        with Image.open(image_file(path)) as file:
             lies = "exif" in file.info and file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return file.height / file.width if lies else file.width / file.height
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

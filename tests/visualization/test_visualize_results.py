@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fastreid.config import CfgNode
+from fastreid.data.storage import pack_dataset
 from fastreid.modeling import build_model
 
 from ..engine.tiny import tiny_cfg, write_market
@@ -98,6 +100,25 @@ def test_queries_are_chosen_and_junk_is_hidden(monkeypatch, tmp_path, model):
         draw(monkeypatch, *features, "--sort", "random", "--seed", seed)
         orders.append([row["img_path"] for row in index(tmp_path / "b")])
     assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("options", [(), ("--actmap",)])
+def test_images_may_be_in_a_storage(monkeypatch, tmp_path, model, options):
+    with (model / "config.yml").open() as file:
+        root = CfgNode.load_cfg(file).DATASETS.ROOT
+    pack_dataset("Market1501", str(tmp_path / "market.pack"), root=root)
+    checkpoint = ("--config-file", model / "config.yml", "--num-vis", 2, "--max-rank", 3, *options)
+    weights = ("--opts", "MODEL.WEIGHTS", model / "0.pth", "DATASETS.TESTS", "('Market1501',)")
+    stored = ("DATASETS.ROOT", tmp_path / "nothing", "DATASETS.STORAGE", f"('{tmp_path / 'market.pack'}',)")
+    draw(monkeypatch, *checkpoint, "--output", tmp_path / "a", *weights)
+    draw(monkeypatch, *checkpoint, "--output", tmp_path / "b", *weights, *stored)
+    if not options:  # which need the model
+        features = ("--features", tmp_path / "b" / "features")
+        draw(monkeypatch, *features, "--output", tmp_path / "c", *checkpoint[2:], *stored)
+    for number in range(2):
+        wanted = (tmp_path / "a" / f"{number}.jpg").read_bytes()
+        assert (tmp_path / "b" / f"{number}.jpg").read_bytes() == wanted
+        assert options or (tmp_path / "c" / f"{number}.jpg").read_bytes() == wanted
 
 
 def test_activation_maps_lie_over_all_images(monkeypatch, tmp_path, model):

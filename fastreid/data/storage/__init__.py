@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .contents import SPLITS, Contents, contents_of
-from .dataset import StoredDataset, open_dataset
+from .dataset import StoredDataset, locate_images, open_dataset
 from .index import SplitIndex, StorageIndex
 from .pack import KINDS, check_storage, pack_dataset, write_storage
 from .reader import Storage, open_storage
@@ -18,6 +18,7 @@ __all__ = [
     "StoredDataset",
     "check_storage",
     "contents_of",
+    "locate_images",
     "open_dataset",
     "open_storage",
     "pack_dataset",

@@ -88,6 +88,6 @@ def _options_of(name: str, data: Any, chosen: Mapping[str, Any]) -> dict[str, tu
     defaults = dict.fromkeys(chosen)
     for one in type(data).__mro__ if name in DATASET_REGISTRY else ():
         parameters = inspect.signature(one.__init__).parameters.values()
-        named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-        defaults |= {each.name: each.default for each in named if each.name not in _OF_EVERY_SET}
+        named = [each for each in parameters if each.default is not each.empty and each.name not in _OF_EVERY_SET]
+        defaults |= {each.name: each.default for each in named}
     return {option: (chosen.get(option, default), default) for option, default in sorted(defaults.items())}

@@ -12,7 +12,7 @@ from ..stored_path import StorageError
 from .index import COMBINED, SplitIndex, StorageIndex, plain_option
 from .reader import Storage, open_storage
 
-__all__ = ["StoredDataset", "open_dataset"]
+__all__ = ["StoredDataset", "locate_images", "open_dataset"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,23 +38,23 @@ class StoredDataset(ImageDataset):
         self.stored_splits = tuple(storage.index.splits)
         self.dataset_name = label or storage.index.label
         self._paths = storage.paths(dataset_root(root))
+        if any(split.identities is not None for split in storage.index.splits.values()):
+            self.labels_as_written = self._labels_as_written  # as OwnDataset has it; others have not
         super().__init__(*(partial(self._items, split) for split in ("train", "query", "gallery")), **options)
 
     def combine_all(self) -> None:
         """Train on what ``DATASETS.COMBINEALL`` adds, as it was stored."""
         self._train = partial(self._items, COMBINED)
 
-    def labels_as_written(self, split: str) -> list[tuple[str, str]]:
-        """Return identity and camera of each image of a split as its owner wrote them; empty: not known."""
-        items = self._split(split)
-        if items.identities is None or items.cameras is None:
-            return [("", "")] * len(items.images)
-        return list(zip(items.identities, items.cameras, strict=True))
-
     def parse_data(self, data: Sequence[Item]) -> tuple[int, int]:
         """Return the number of different pids and of known cameras."""
         pids, cameras = super().parse_data(data)
         return pids, cameras if self.storage.index.has_cameras else 0
+
+    def _labels_as_written(self, split: str) -> list[tuple[str, str]]:
+        """Return identity and camera of each image of a split as its owner wrote them; empty: not known."""
+        items = self._split(split)
+        return list(zip(items.identities or (), items.cameras or (), strict=True))
 
     @property
     def _title(self) -> str:
@@ -133,6 +133,21 @@ def open_dataset(
     logger.info("%s is read from %s: %s, %d images", name, found[0].place, index.kind, len(index.paths))
     others = {option: value for option, value in options.items() if option not in index.options}
     return StoredDataset(found[0], root=root, label=label or dataset_labels([name])[name], **others)
+
+
+def locate_images(img_paths: Sequence[str], storage: Sequence[str], *, root: str = "") -> Sequence[str]:
+    """Return paths, as results and features name them, so that ``read_image`` finds the images that are stored.
+
+    Args:
+        img_paths: as a data set of ``DATASETS.ROOT`` gives them.
+        storage: ``DATASETS.STORAGE``, as in :func:`open_dataset`.
+        root: ``DATASETS.ROOT``.
+
+    Raises:
+        StorageError: as in :func:`open_dataset`.
+    """
+    known = {path: path for place in storage for path in open_storage(_place(place, root)).paths(dataset_root(root))}
+    return [known.get(path, path) for path in img_paths] if known else img_paths
 
 
 def _differences(index: StorageIndex, asked: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:

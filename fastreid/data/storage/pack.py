@@ -13,6 +13,7 @@ import numpy as np
 
 from ...utils.progress import Progress, progress
 from ..datasets.build import dataset_labels, dataset_root
+from ..stored_path import image_bytes
 from .contents import SPLITS, Contents, contents_of
 from .header import is_storage_file
 from .index import SplitIndex, StorageIndex
@@ -125,7 +126,7 @@ def _write(writer: PackedWriter | TarWriter, contents: Contents, paths: list[str
     about = contents.about() if kind == "tar" else {}
     with Progress(total=len(paths), desc="Packing", unit="image") as bar:
         for number, (path, name) in enumerate(zip(paths, names, strict=True)):
-            data = _bytes(path)
+            data = image_bytes(path)
             places[number] = writer.add(name, data, {"path": name.replace(os.sep, "/"), **about.get(path, {})})
             sizes[number], checks[number] = len(data), zlib.crc32(data)
             bar.update()
@@ -165,16 +166,11 @@ def _read_back(made: str, paths: Sequence[str], *, compare: bool) -> None:
     for path, stored in progress(
         zip(paths, storage.paths(""), strict=True), total=len(paths), desc="Verifying", unit="image"
     ):
-        if stored.read() != _bytes(path):
+        if stored.read() != image_bytes(path):
             raise OSError(
                 f"{path} changed while the data set was packed, or the disk does not keep what it was given; nothing "
                 "has been written under the final name: pack it again"
             )
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def _size(path: str) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fastreid.data.datasets import DATASET_REGISTRY, ImageDataset
+from fastreid.data.datasets import DATASET_REGISTRY, ImageDataset, Market1501
 from fastreid.data.datasets.build import build_dataset
 from fastreid.data.image_source import find_images
-from fastreid.data.storage import open_dataset, open_storage, pack_dataset
+from fastreid.data.storage import contents_of, locate_images, open_dataset, open_storage, pack_dataset
 from fastreid.data.stored_path import StorageError, StoredPath
 from fastreid.engine.checkpoint_state import dataset_fingerprint
 
@@ -138,6 +138,17 @@ def test_other_options_than_the_set_was_stored_with_are_an_error(sets, caplog):
     assert "does not know the options of_another_set; left out" in caplog.text
 
 
+def test_options_of_the_class_are_stored_with_their_defaults(sets, registered):
+    @registered
+    class Mine(Market1501):
+        def __init__(self, root="", part=3, **options):
+            super().__init__(root, **options)
+
+    assert contents_of("Mine").options == {"market1501_500k": (False, False), "part": (3, 3)}
+    assert contents_of("Mine", options={"part": 4}).options["part"] == (4, 3)
+    assert contents_of("folder:crops").options == {}
+
+
 def test_storages_of_one_set_with_several_options(sets):
     shutil.copytree("datasets/Market-1501-v15.09.15/query", "datasets/Market-1501-v15.09.15/images")
     options = {"market1501_500k": True}
@@ -212,3 +223,13 @@ def test_storage_of_another_version_is_an_error_with_its_name(sets, kind):
         file.write(struct.pack("<I", 0))
     with pytest.raises(StorageError, match=rf"{place} has version 0 of the format, .*; pack the data set anew"):
         open_dataset("Market1501", storage=["x"])
+
+
+def test_images_that_results_name_are_found_in_the_storage(sets):
+    pack_dataset("Market1501", "x")
+    paths = [str(path) for path, *_ in build_dataset("Market1501").query]
+    found = locate_images([*paths, "other.jpg"], ["x"])
+    assert found == [*paths, "other.jpg"]
+    assert [type(path) for path in found] == [StoredPath, StoredPath, str]
+    assert [path.read() for path in found[:2]] == [Path(path).read_bytes() for path in paths]
+    assert locate_images(paths, []) is paths

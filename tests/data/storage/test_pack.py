@@ -117,14 +117,14 @@ def test_what_ends_the_work_leaves_what_was_there(sets, kind, monkeypatch, error
     if there:
         pack_dataset("Market1501", "x", kind=kind, splits=["query"])
     before, names = files_of("x") if there else None, sorted(os.listdir("."))
-    read, count = pack_module._bytes, iter(range(100))
+    read, count = pack_module.image_bytes, iter(range(100))
 
     def failing(path):
         if next(count) == 5:
             raise error
         return read(path)
 
-    monkeypatch.setattr(pack_module, "_bytes", failing)
+    monkeypatch.setattr(pack_module, "image_bytes", failing)
     with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else OSError):
         pack_dataset("Market1501", "x", kind=kind, overwrite=True)
     assert sorted(os.listdir(".")) == names
