@@ -9,7 +9,15 @@ import numpy as np
 
 from .rank import IdentityIndex
 
-__all__ = ["MatchCameras", "breakdown_details", "by_camera", "by_camera_pair", "by_identity", "worst_of_each"]
+__all__ = [
+    "MatchCameras",
+    "breakdown_details",
+    "by_camera",
+    "by_camera_pair",
+    "by_identity",
+    "by_match_camera",
+    "worst_of_each",
+]
 
 MOST_ROWS = 400
 """Rows of a table in the details, at most; the worst ones come first, so the best are those that are left out."""
@@ -93,36 +101,60 @@ def by_camera_pair(
         For each pair that occurs, lowest mAP first: ``query_camera``, ``gallery_camera``, ``queries`` (with a match of
         that camera), ``pairs`` (such matches of all of them), ``Rank-1`` and ``mAP`` in percent.
     """
-    counts = np.array([len(own) for own in ranks], dtype=np.int64)  # (Q,)
-    if counts.sum() == 0:
+    found = by_match_camera(ranks, cameras)
+    if not found["query"].size:
         return []
-    query = np.repeat(np.arange(len(ranks)), counts)  # (P,), P matches of all queries
-    place = np.arange(query.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    ahead = np.concatenate(list(ranks)) - place - 1  # (P,) other identities ahead of the match
-    camera = np.concatenate(list(cameras))
-    order = np.lexsort((place, camera, query))
-    query, camera, ahead = query[order], camera[order], ahead[order]
-    first = np.flatnonzero(np.append(True, (np.diff(query) != 0) | (np.diff(camera) != 0)))  # of a query and a camera
-    sizes = np.diff(np.append(first, query.size))
-    number = np.arange(query.size) - np.repeat(first, sizes) + 1
-    precision = np.add.reduceat(number / (ahead + number), first) / sizes
-    searches = np.stack([np.asarray(q_camids)[query[first]], camera[first]], axis=1)  # (S, 2)
+    searches = np.stack([np.asarray(q_camids)[found["query"]], found["camera"]], axis=1)  # (S, 2)
     pairs, which = np.unique(searches, axis=0, return_inverse=True)
     which = which.reshape(-1)  # numpy 2.0 returned a column
     queries = np.bincount(which)
-    found, rank_1, mean = (np.bincount(which, weights=of) for of in (sizes, ahead[first] == 0, precision))
+    matches, rank_1, mean = (np.bincount(which, weights=found[name]) for name in ("matches", "is_first", "precision"))
     rows = [
         {
             "query_camera": int(pairs[row, 0]),
             "gallery_camera": int(pairs[row, 1]),
             "queries": int(queries[row]),
-            "pairs": int(found[row]),
+            "pairs": int(matches[row]),
             "Rank-1": 100 * float(rank_1[row] / queries[row]),
             "mAP": 100 * float(mean[row] / queries[row]),
         }
         for row in range(len(pairs))
     ]
     return sorted(rows, key=lambda row: (row["mAP"], row["query_camera"], row["gallery_camera"]))
+
+
+def by_match_camera(ranks: Sequence[np.ndarray], cameras: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return how well each query finds its matches of each camera; see :func:`by_camera_pair` for what counts.
+
+    Args:
+        ranks: for each of Q queries ``(M,)`` ranks of its matches among all images that count, in ascending order.
+        cameras: for each query ``(M,)`` the cameras of these matches, in the same order.
+
+    Returns:
+        For each query and camera of its matches, sorted by both, ``(S,)`` each: ``query`` (its number), ``camera``,
+        ``matches`` (their number), ``is_first`` (bool, one of them is ahead of all other identities), and ``precision``
+        (average precision in (0, 1]).
+    """
+    counts = np.array([len(own) for own in ranks], dtype=np.int64)  # (Q,)
+    query = np.repeat(np.arange(len(ranks)), counts)  # (P,), P matches of all queries
+    place = np.arange(query.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    none = np.empty(0, dtype=np.int64)
+    ahead = np.concatenate([none, *ranks]) - place - 1  # (P,) other identities ahead of the match
+    camera = np.concatenate([none, *cameras])
+    order = np.lexsort((place, camera, query))
+    query, camera, ahead = query[order], camera[order], ahead[order]
+    is_new = (np.diff(query) != 0) | (np.diff(camera) != 0)
+    first = np.concatenate([none, np.flatnonzero(np.append(True, is_new))])[: query.size]  # of a query and a camera
+    sizes = np.diff(np.append(first, query.size))
+    number = np.arange(query.size) - np.repeat(first, sizes) + 1
+    totals = np.add.reduceat(number / (ahead + number), first) if first.size else np.empty(0)
+    return {
+        "query": query[first],
+        "camera": camera[first],
+        "matches": sizes,
+        "is_first": ahead[first] == 0,
+        "precision": totals / sizes,
+    }
 
 
 def by_identity(q_pids: np.ndarray, precision: np.ndarray) -> dict[str, np.ndarray]:

@@ -134,6 +134,11 @@ class RankedTest:
             for number, (matches, _), of_junk, its_scores in zip(queries, own, junk, junk_scores, strict=True)
         ]
 
+    def best_others(self) -> np.ndarray:
+        """Return for each query the score of the nearest image of another identity, ``(Q,)``; NaN: there is none."""
+        scores = (self._nearest.others(number)[1] for number in range(len(self)))
+        return np.array([own[0] if own.size else np.nan for own in scores], dtype=np.float64)
+
     def _list(
         self, number: int, matches: np.ndarray, junk: np.ndarray, junk_scores: np.ndarray, length: int
     ) -> RankList:

@@ -16,6 +16,7 @@ from fastreid.evaluation.breakdown import (
     by_camera,
     by_camera_pair,
     by_identity,
+    by_match_camera,
     worst_of_each,
 )
 from fastreid.evaluation.consumers import Consumers
@@ -108,6 +109,24 @@ def test_identities_are_sorted_from_the_worst():
     assert [(row["mAP"], row["pid"], row["queries"]) for row in table["worst"]] == [
         (pytest.approx(mean), pid, count) for mean, pid, count in sorted(expected)
     ]
+
+
+def test_each_query_by_the_camera_of_its_matches():
+    ranks = [np.array([2, 3, 7]), np.array([], dtype=np.int64), np.array([1])]
+    cameras = [np.array([4, 1, 4]), np.array([], dtype=np.int64), np.array([1])]
+    found = by_match_camera(ranks, cameras)
+    # query 0: one stranger ahead of ranks 2 and 3, four ahead of rank 7
+    expected = {
+        "query": [0, 0, 2],
+        "camera": [1, 4, 1],
+        "matches": [1, 2, 1],
+        "is_first": [False, False, True],
+        "precision": [1 / 2, (1 / 2 + 2 / 6) / 2, 1.0],
+    }
+    assert {name: own.tolist() for name, own in found.items()} == {
+        name: pytest.approx(own) if name == "precision" else own for name, own in expected.items()
+    }
+    assert {own.size for own in by_match_camera([], []).values()} == {0}
 
 
 def test_long_tables_keep_the_worst(monkeypatch):

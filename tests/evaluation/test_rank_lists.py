@@ -78,6 +78,8 @@ def test_lists_are_the_sorted_rows_of_the_matrix(name):
         np.testing.assert_array_equal(found.match_places - Q, matches)
         assert found.average_precision == pytest.approx(evaluator.queries["mAP"][number], abs=0, nan_ok=True)
         assert np.all(np.diff(found.scores) <= 1e-6)
+        nearest = next(rank for rank in range(1, 21) if found.kinds[found.ranks == rank][0] == OTHER)
+        assert test.best_others()[number] == found.scores[found.ranks == nearest][0]
         if name in ("plain", "euclidean"):
             scores = -matrix[number] if name == "euclidean" else 1 - matrix[number]
             np.testing.assert_allclose(found.scores, scores[found.places - Q], atol=1e-5)
@@ -110,6 +112,13 @@ def test_short_galleries_end_their_lists():
         junk = (gallery.pids == query.pids[number]) & (gallery.camids == query.camids[number])
         assert len(found.places) == len(set(found.places.tolist()))
         assert (found.ranks > 0).sum() == 3 - junk.sum()
+
+
+def test_without_another_identity_there_is_no_nearest_one():
+    alone = FeatureSet(torch.ones(1, D), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    gallery = FeatureSet(torch.ones(2, D), torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64))
+    test, _ = ranked(alone, gallery)
+    assert np.isnan(test.best_others()).tolist() == [True]
 
 
 def test_a_query_without_a_match_has_a_list():
