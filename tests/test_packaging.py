@@ -81,7 +81,8 @@ def test_the_wheel_holds_every_module_recipe_and_page_and_nothing_else(built):
         if "__pycache__" not in path.parts
     }
     assert names == modules | {f"fastreid/_configs/{name}" for name in _RECIPES} | set(_PAGES)
-    assert "fastreid/visualization/pages/embed_map/index.html" in _PAGES
+    for name in ("embed_map", "report"):
+        assert f"fastreid/visualization/pages/{name}/index.html" in _PAGES
 
 
 def test_an_installed_package_finds_its_recipes(built, tmp_path):
