@@ -8,7 +8,6 @@ import json
 import os
 import re
 import runpy
-import shutil
 import sys
 from pathlib import Path
 
@@ -171,19 +170,6 @@ def test_the_command_line(monkeypatch, tmp_path, capsys, features):
     monkeypatch.setattr(sys, "argv", [str(_TOOL), str(tmp_path), "--output", str(tmp_path / "other")])
     with pytest.raises(SystemExit, match="has no meta"):
         runpy.run_path(str(_TOOL), run_name="__main__")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, by way of playwright; the tests of the page are skipped where either is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'fastreid[browser]'")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs a Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

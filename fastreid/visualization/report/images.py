@@ -11,7 +11,7 @@ from ...engine.feature_evaluation import FeatureTest
 from .payload import natural
 from .sheets import sheet_order
 
-__all__ = ["ReportImages", "choose_images"]
+__all__ = ["Candidates", "ReportImages", "choose_images"]
 
 
 @dataclass(frozen=True, eq=False)

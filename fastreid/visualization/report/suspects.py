@@ -28,9 +28,7 @@ __all__ = ["FoundSuspects", "find_suspects", "place_suspects", "write_suspects"]
 
 logger = logging.getLogger(__name__)
 
-MOST_SUSPECTS = 500
-"""Suspects on the page, at most; the file has all."""
-
+_MOST_SUSPECTS = 500  # on the page; the file has all
 _MOST_IMAGES = 12  # of a suspect, on the page
 
 _OWN = {
@@ -65,7 +63,7 @@ class FoundSuspects:
 
     def shown(self) -> Sequence[Suspect]:
         """Return those that are on the page."""
-        return self.suspects[:MOST_SUSPECTS]
+        return self.suspects[:_MOST_SUSPECTS]
 
 
 def find_suspects(features: str, **options: Any) -> FoundSuspects:
