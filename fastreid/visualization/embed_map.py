@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.labels import natural_key
 from ..evaluation.feature_folder import FeatureFolder
 from ..evaluation.label_suspects import read_folder_labels
 from .projection import project
@@ -138,12 +139,7 @@ def build_embed_map(folder: FeatureFolder, *, method: str = "tsne", max_images: 
 
 def _column(names: tuple[str, ...], codes: np.ndarray) -> LabelColumn:
     """Keep the names that are used, numbers in the order of their values."""
-    used = sorted({names[code] for code in np.unique(codes[codes >= 0]).tolist()}, key=_natural)
+    used = sorted({names[code] for code in np.unique(codes[codes >= 0]).tolist()}, key=natural_key)
     numbers = {name: number for number, name in enumerate(used)}
     table = np.array([numbers.get(name, -1) for name in names] + [-1], dtype=np.int64)  # the last: -1 stays -1
     return LabelColumn(tuple(used), table[codes])
-
-
-def _natural(name: str) -> tuple[bool, int, str]:
-    is_number = name.lstrip("-").isdecimal() and name.isascii()
-    return (not is_number, int(name) if is_number else 0, name)

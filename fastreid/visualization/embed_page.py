@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .embed_map import COLOURED_BY, EmbedMap
-from .sprites import SpriteSheets, write_sprites
+from .sheets import COLUMNS, ROWS, write_sheets
 from .style import colours, dress, plain, save_figure
+from .thumbnails import Thumbnails, cell_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +24,7 @@ __all__ = ["draw_embed_map", "write_embed_map"]
 
 _LEGEND = 20  # names in the legend of the picture, at most
 _NOBODY = "#8A8A8A"  # distractors, and what is not known
+_LONGER = 128  # pixels: of the sides of a thumbnail
 _PAGE = ("index.html", "map.css", "map.js", "scatter.js")
 
 
@@ -64,7 +67,7 @@ def draw_embed_map(embed_map: EmbedMap, colour: str = "identity") -> Figure:
     return figure
 
 
-def write_embed_map(embed_map: EmbedMap, folder: str | os.PathLike[str], *, colour: str = "identity") -> SpriteSheets:
+def write_embed_map(embed_map: EmbedMap, folder: str | os.PathLike[str], *, colour: str = "identity") -> int:
     """Write the map as a picture, ``map.png``, and as a page, ``index.html``, that opens from disk in any browser.
 
     The page needs the files beside it, and nothing else.
@@ -75,7 +78,7 @@ def write_embed_map(embed_map: EmbedMap, folder: str | os.PathLike[str], *, colo
         colour: one of :data:`COLOURED_BY`, for the picture and for the page when it opens.
 
     Returns:
-        The thumbnails, with the number of ``missing`` ones.
+        The number of images that could not be read; a placeholder stands for each.
 
     Raises:
         ValueError: if ``colour`` is none of these.
@@ -88,14 +91,25 @@ def write_embed_map(embed_map: EmbedMap, folder: str | os.PathLike[str], *, colo
         earlier.unlink()
     codes = embed_map.labels["identity"].codes
     order = np.lexsort((codes, codes < 0))  # by identity, so that a sheet has neighbours; nobody is last
-    sheets = write_sprites([embed_map.img_paths[place] for place in order], thumbnails)
+    paths = [embed_map.img_paths[place] for place in order]
+    cell = _cell(paths)
+    pictures = Thumbnails(paths, *cell, keep=0)
+    write_sheets(len(paths), pictures, thumbnails, size=cell)
     page = resources.files(__package__) / "pages" / "embed_map"
     for name in _PAGE:
         (folder / name).write_bytes((page / name).read_bytes())
-    data = _page_data(embed_map, order, sheets, colour)
+    data = _page_data(embed_map, order, colour)
+    data["sheets"] = {"cell": cell, "columns": COLUMNS, "rows": ROWS, "missing": len(pictures.broken)}
     (folder / "data.js").write_text(f"window.EMBED_MAP = {_as_script(data)};\n", encoding="ascii")
     save_figure(figure, folder / "map.png")
-    return sheets
+    return len(pictures.broken)
+
+
+def _cell(paths: Sequence[str]) -> tuple[int, int]:
+    """Return width and height of a thumbnail that suits most images."""
+    width, height = cell_size(paths)
+    scale = _LONGER / max(width, height)
+    return round(scale * width), round(scale * height)
 
 
 def _palette(count: int) -> list[Any]:
@@ -106,7 +120,7 @@ def _palette(count: int) -> list[Any]:
     ]
 
 
-def _page_data(embed_map: EmbedMap, order: np.ndarray, sheets: SpriteSheets, colour: str) -> dict[str, Any]:
+def _page_data(embed_map: EmbedMap, order: np.ndarray, colour: str) -> dict[str, Any]:
     columns = {
         name: {"names": column.names, "codes": column.codes[order].tolist()}
         for name, column in embed_map.labels.items()
@@ -120,13 +134,6 @@ def _page_data(embed_map: EmbedMap, order: np.ndarray, sheets: SpriteSheets, col
         "y": np.round(embed_map.points[order, 1], 4).tolist(),
         "paths": [embed_map.img_paths[place] for place in order],
         "labels": columns,
-        "sheets": {
-            "cell": sheets.cell,
-            "columns": sheets.columns,
-            "rows": sheets.rows,
-            "sizes": sheets.sizes.tolist(),
-            "missing": sheets.missing,
-        },
     }
 
 

@@ -6,13 +6,14 @@ import csv
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..data.labels import natural_key
 from ..evaluation.rank_lists import RankedTest, RankList
 from ..utils.progress import Progress
 from .rank_cells import Look, shown_places
@@ -81,7 +82,7 @@ def choose_queries(
     if sort == "ap":
         return chosen
     texts = identities if sort == "identity" else cameras
-    return np.array(sorted(chosen.tolist(), key=lambda number: _natural(texts[number])), dtype=np.int64)
+    return np.array(sorted(chosen.tolist(), key=lambda number: natural_key(texts[number])), dtype=np.int64)
 
 
 def write_rank_pictures(
@@ -180,16 +181,6 @@ def _say_what_is_odd(test: RankedTest, queries: Sequence[int] | np.ndarray, read
         logger.warning("%d images could not be read; a placeholder stands for each", len(broken))
 
 
-def _natural(text: str) -> list[tuple[bool, int, str]]:
-    """Return what sorts texts by their numbers: 2 before 10, and numbers before letters."""
-    return list(_parts(text))
-
-
-def _parts(text: str) -> Iterator[tuple[bool, int, str]]:
-    for part in re.findall(r"\d+|\D+", text):
-        yield (False, int(part), "") if part.isdecimal() else (True, 0, part)
-
-
 def _some(texts: Sequence[str]) -> str:
-    names = sorted(set(texts), key=_natural)
+    names = sorted(set(texts), key=natural_key)
     return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])} ... {names[-1]}"

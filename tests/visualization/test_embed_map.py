@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import runpy
 import sys
@@ -18,6 +17,7 @@ from PIL import Image
 from fastreid.evaluation.feature_folder import IndexRow, read_feature_folder
 from fastreid.visualization import build_embed_map, draw_embed_map, write_embed_map
 from fastreid.visualization.embed_map import choose_images
+from fastreid.visualization.sheets import COLUMNS, ROWS
 
 from ..evaluation.test_feature_folder import write_folder
 
@@ -131,9 +131,8 @@ def test_a_page_is_complete_and_replaces_an_earlier_one(built, tmp_path, page):
     (tmp_path / "thumbnails").mkdir()
     (tmp_path / "thumbnails" / "77.jpg").touch()
     (tmp_path / "thumbnails" / "mine.jpg").touch()
-    sheets = write_embed_map(built, tmp_path, colour="split")
-    assert sheets.missing == 1
-    assert sorted(path.name for path in (tmp_path / "thumbnails").iterdir()) == ["0.jpg", "1.jpg", "mine.jpg"]
+    assert write_embed_map(built, tmp_path, colour="split") == 1
+    assert sorted(path.name for path in (tmp_path / "thumbnails").iterdir()) == ["0000.jpg", "0001.jpg", "mine.jpg"]
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"index.html", "map.css", "map.js", "scatter.js", "data.js", "map.png", "thumbnails"}
     assert data_of(tmp_path)["colour"] == "split"
@@ -151,8 +150,7 @@ def test_the_data_of_a_page_are_those_of_the_map(built, page):
         assert data["labels"][kind] == {"names": list(column.names), "codes": column.codes[order].tolist()}
     identities = data["labels"]["identity"]["codes"]
     assert identities == sorted(identities)  # so that a sheet has images that are looked at together
-    missing = [path for path, size in zip(data["paths"], data["sheets"]["sizes"]) if size == [0, 0]]
-    assert [os.path.basename(path) for path in missing] == ["absent.png"]
+    assert data["sheets"] == {"cell": [64, 128], "columns": COLUMNS, "rows": ROWS, "missing": 1}
 
 
 def test_no_page_puts_data_into_html():
@@ -240,7 +238,7 @@ def test_pointing_at_an_image_shows_it(visit, page):
     style = tab.locator("#picture").evaluate("(box) => [box.style.backgroundImage, box.style.backgroundPosition]")
     cell, columns, rows = (data["sheets"][name] for name in ("cell", "columns", "rows"))
     number, place = divmod(point, columns * rows)
-    assert style[0] == f'url("thumbnails/{number}.jpg")'
+    assert style[0] == f'url("thumbnails/{number:04d}.jpg")'
     assert [int(part) for part in re.findall(r"\d+", style[1])] == [
         place % columns * cell[0],
         place // columns * cell[1],

@@ -16,6 +16,7 @@ import numpy as np
 from ...config import CfgNode
 from ...data.storage import locate_images
 from ...evaluation.rank_lists import RankList
+from ..sheets import write_sheets
 from ..thumbnails import Thumbnails
 from .data import describe_report, write_lists, write_script
 from .folder import check_output, staged_folder
@@ -23,7 +24,6 @@ from .images import Candidates, ReportImages, choose_images
 from .maps import images_with_maps, model_config, write_maps
 from .payload import LIST_CHUNK, MOST_MATCHES
 from .runs import JudgedRun, judge_runs, name_runs
-from .sheets import write_sheets
 from .suspects import FoundSuspects, find_suspects, place_suspects, write_suspects
 
 __all__ = ["MOST_RUNS", "PAGES", "ReportOptions", "make_report", "write_report"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...evaluation.rank_lists import RankList
+from ..sheets import COLUMNS, ROWS
 from .images import ReportImages
 from .numbers import curves, headline, judgement
 from .payload import LIST_CHUNK, PATH_CHUNK, image_payload, list_payload, path_payload, query_payload, script
 from .runs import JudgedRun
-from .sheets import COLUMNS, ROWS
 
 __all__ = ["describe_report", "write_lists", "write_script"]
 

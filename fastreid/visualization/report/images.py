@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...data.labels import natural_key
 from ...engine.feature_evaluation import FeatureTest
-from .payload import natural
-from .sheets import sheet_order
+from ..sheets import sheet_order
 
 __all__ = ["Candidates", "ReportImages", "choose_images"]
 
@@ -40,7 +40,7 @@ class ReportImages:
     @property
     def camera_names(self) -> list[str]:
         """The different cameras, in natural order; the empty name is the first, where there is one."""
-        return sorted(set(self.cameras), key=natural)
+        return sorted(set(self.cameras), key=natural_key)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from ...engine.embedder import Embedder
 from ...evaluation.feature_folder import read_meta
 from ..activation import activation_maps
 from ..overlay import overlay
+from ..sheets import COLUMNS, ROWS, write_sheets
 from .data import write_script
 from .payload import packed
-from .sheets import COLUMNS, ROWS, write_sheets
 
 __all__ = ["images_with_maps", "model_config", "write_maps"]
 

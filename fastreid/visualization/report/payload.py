@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...data.labels import natural_key
 from ...evaluation.rank_lists import RankList
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "PATH_CHUNK",
     "image_payload",
     "list_payload",
-    "natural",
     "packed",
     "path_payload",
     "query_payload",
@@ -90,21 +90,10 @@ def image_payload(
         ("cameras", "camera", cameras, "u2"),
         ("splits", "split", splits, "u1"),
     ):
-        names = sorted(set(texts), key=natural)
+        names = sorted(set(texts), key=natural_key)
         numbers = {name: number for number, name in enumerate(names)}
         payload |= {plural: names, singular: packed([numbers[text] for text in texts], kind)}
     return payload
-
-
-def natural(text: str) -> tuple[bool, int, str]:
-    """Return a key by which numbers are sorted as such: after the empty text, and before all others.
-
-    Example:
-        >>> sorted(["10", "b", "", "9"], key=natural)
-        ['', '9', '10', 'b']
-    """
-    is_number = text.isascii() and text.isdigit() and len(text) < 19
-    return (bool(text) and not is_number, int(text) if is_number else -1, text)
 
 
 def path_payload(paths: Sequence[str]) -> dict[str, Any]:

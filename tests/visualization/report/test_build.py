@@ -18,7 +18,7 @@ from fastreid.data.storage import pack_dataset
 from fastreid.evaluation.rank_lists import JUNK
 from fastreid.modeling import build_model
 from fastreid.visualization.report import ReportOptions, build, write_report
-from fastreid.visualization.report.sheets import COLUMNS, ROWS, sheet_name
+from fastreid.visualization.sheets import COLUMNS, ROWS, sheet_name
 
 from ...engine.tiny import tiny_cfg, write_market
 from .folders import LONELY, judge, write_features, write_images

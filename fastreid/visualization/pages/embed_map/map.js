@@ -57,15 +57,12 @@
   }
 
   function showPicture(point) {
-    const { cell, columns, rows, sizes } = data.sheets;
-    const [width, height] = sizes[point];
+    const { cell, columns, rows } = data.sheets;
     const place = point % (columns * rows);
+    const sheet = String(Math.floor(point / (columns * rows))).padStart(4, "0");
     const picture = get("picture");
-    const name = `Image of ${nameOf("identity", codesOf("identity")[point])}`;
-    picture.setAttribute("aria-label", width ? name : `${name}, which could not be read`);
-    picture.style.width = `${width || cell[0]}px`;
-    picture.style.height = `${height || cell[1]}px`;
-    picture.style.backgroundImage = width ? `url("thumbnails/${Math.floor(point / (columns * rows))}.jpg")` : "none";
+    picture.setAttribute("aria-label", `Image of ${nameOf("identity", codesOf("identity")[point])}`);
+    picture.style.backgroundImage = `url("thumbnails/${sheet}.jpg")`;
     picture.style.backgroundPosition = `${-(place % columns) * cell[0]}px ${-Math.floor(place / columns) * cell[1]}px`;
   }
 
@@ -138,10 +135,11 @@
   get("title").textContent = data.title;
   get("note").textContent = data.note;
   get("missing").hidden = !data.sheets.missing;
-  get("missing").textContent = `${data.sheets.missing} images could not be read when this page was made; they have no picture.`;
+  get("missing").textContent = `${data.sheets.missing} images could not be read when this page was made; a crossed-out one stands for each.`;
   get("reading").textContent = READING[data.method] || "Images that are near each other are alike to the model.";
   get("map").setAttribute("aria-label", `${data.title}: ${data.note}`);
   get("image").style.gridTemplateColumns = `${data.sheets.cell[0]}px minmax(0, 1fr)`;
+  get("picture").style.width = `${data.sheets.cell[0]}px`;
   get("picture").style.height = `${data.sheets.cell[1]}px`;
   get("identities").append(
     ...data.labels.identity.names.map((name) => {

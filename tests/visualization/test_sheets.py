@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastreid.visualization.report.sheets import COLUMNS, ROWS, sheet_name, sheet_order, write_sheets
+from fastreid.visualization.sheets import COLUMNS, ROWS, sheet_name, sheet_order, write_sheets
 
 
 def flat(number):

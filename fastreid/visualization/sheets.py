@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...utils.progress import Progress
+from ..utils.progress import Progress
 
 __all__ = ["COLUMNS", "ROWS", "sheet_name", "sheet_order", "write_sheets"]
 
@@ -62,7 +62,7 @@ def write_sheets(
     Args:
         count: number of pictures.
         picture: gives each, of the size of a cell; it is called from several threads, unless there is one worker.
-        folder: is made.
+        folder: is made if need be; sheets in it are written over.
         size: width and height of a cell, in pixels.
         workers: threads; decoders of images do not hold each other up. 0: one for each core.
         description: of the progress.
@@ -73,7 +73,7 @@ def write_sheets(
     """
     if workers < 0:
         raise ValueError(f"--workers must be at least 1 (0: one for each core), got {workers}")
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, count, COLUMNS * ROWS)
 
     def write(start: int) -> int:
