@@ -20,7 +20,7 @@ from fastreid.engine import load_config
 from fastreid.engine.feature_evaluation import config_of_features
 from fastreid.utils.custom_imports import import_custom_modules
 from fastreid.utils.logger import setup_logger
-from fastreid.visualization.rank_run import extract_test_set
+from fastreid.visualization.rank_lists.rank_run import extract_test_set
 from fastreid.visualization.report import ReportOptions, check_output, make_report
 
 

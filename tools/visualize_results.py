@@ -19,9 +19,9 @@ from fastreid.config import CfgNode
 from fastreid.engine import default_setup, load_config
 from fastreid.engine.feature_evaluation import config_of_features
 from fastreid.engine.setup import split_settings
-from fastreid.visualization.rank_cells import Look
-from fastreid.visualization.rank_pictures import SORTS
-from fastreid.visualization.rank_run import Choice, draw_rank_lists, extract_test_set
+from fastreid.visualization.rank_lists.rank_cells import Look
+from fastreid.visualization.rank_lists.rank_pictures import SORTS
+from fastreid.visualization.rank_lists.rank_run import Choice, draw_rank_lists, extract_test_set
 
 _ORDERS = ("ascending", "descending")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .activation import ACTIVATION_REGISTRY, activation_maps, attention_rollout, channel_energy
 from .curves import (
     ResultRecord,
     RunRecord,
@@ -19,11 +18,15 @@ from .curves import (
 )
 from .embed_map import EmbedMap, build_embed_map
 from .embed_page import draw_embed_map, write_embed_map
-from .grad_cam import pair_grad_cam
-from .overlay import overlay
-from .rank_cells import Look
-from .rank_list import draw_rank_list
-from .rank_pictures import choose_queries, write_rank_pictures
+from .maps import (
+    ACTIVATION_REGISTRY,
+    activation_maps,
+    attention_rollout,
+    channel_energy,
+    overlay,
+    pair_grad_cam,
+)
+from .rank_lists import Look, choose_queries, draw_rank_list, write_rank_pictures
 from .style import save_figure
 from .thumbnails import Thumbnails, read_thumbnail
 from .visualizer import Visualizer

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from ..engine.embedder import Embedder
 from ..engine.thresholds import Threshold
 from ..modeling.backbones import AttentionBackbone
-from .activation import activation_maps
-from .grad_cam import pair_grad_cam
+from .maps.activation import activation_maps
+from .maps.grad_cam import pair_grad_cam
+from .maps.overlay import overlay
 from .marks import QUERY, VERDICTS
-from .overlay import overlay
-from .rank_cells import RANKS_IN_A_ROW
-from .rank_list import path_end
-from .rank_sheet import Sheet, Tile, TileRows, draw_sheet
+from .rank_lists.rank_cells import RANKS_IN_A_ROW
+from .rank_lists.rank_list import path_end
+from .rank_lists.rank_sheet import Sheet, Tile, TileRows, draw_sheet
 
 __all__ = [
     "Found",

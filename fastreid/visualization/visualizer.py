@@ -14,10 +14,10 @@ from ..data import CommDataset
 from ..evaluation.rank_lists import MATCH, RankedTest, rank_matrix
 from ..evaluation.roc import evaluate_roc, roc_of_scores
 from .curves.roc_files import load_roc_info, plot_distribution, plot_roc_curve, save_jpeg, save_roc_info
-from .painted_thumbnails import PaintedThumbnails, activation_painter
-from .rank_cells import Look
-from .rank_list import ImageTexts
-from .rank_pictures import choose_queries, write_rank_pictures
+from .rank_lists.painted_thumbnails import PaintedThumbnails, activation_painter
+from .rank_lists.rank_cells import Look
+from .rank_lists.rank_list import ImageTexts
+from .rank_lists.rank_pictures import choose_queries, write_rank_pictures
 from .thumbnails import Thumbnails, cell_size
 
 if TYPE_CHECKING:

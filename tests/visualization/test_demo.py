@@ -16,14 +16,15 @@ from PIL import Image, ImageColor
 
 from fastreid.engine import Embedder
 from fastreid.engine.thresholds import Threshold
-from fastreid.visualization import activation_maps, rank_sheet, single_images
+from fastreid.visualization import activation_maps, single_images
 from fastreid.visualization.lettering import shortened_to
 from fastreid.visualization.marks import QUERY, VERDICTS
+from fastreid.visualization.rank_lists import rank_sheet
 
 from ..engine.test_embedder import OWN, config, paths_of
 from ..engine.tiny import write_market
 from . import attending
-from .test_activation import images, model_of
+from .maps.test_activation import images, model_of
 
 _TOOL = Path(__file__).parents[2] / "tools" / "demo.py"
 

@@ -13,9 +13,9 @@ from fastreid.evaluation import evaluate_rank
 from fastreid.evaluation.roc import evaluate_roc
 from fastreid.modeling import build_model
 from fastreid.utils.visualizer import Visualizer
-from fastreid.visualization import rank_pictures
 from fastreid.visualization import visualizer as module
 from fastreid.visualization.marks import MARKS
+from fastreid.visualization.rank_lists import rank_pictures
 
 from ..engine.tiny import tiny_cfg
 from .pictures import SHARP, rows_of, write_plain_images

@@ -14,8 +14,8 @@ from PIL import Image
 from ...config import CfgNode, get_cfg
 from ...engine.embedder import Embedder
 from ...evaluation.feature_folder import read_meta
-from ..activation import activation_maps
-from ..overlay import overlay
+from ..maps.activation import activation_maps
+from ..maps.overlay import overlay
 from ..sheets import COLUMNS, ROWS, write_sheets
 from .data import write_script
 from .payload import packed

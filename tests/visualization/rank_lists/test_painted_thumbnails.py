@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from fastreid.data.data_utils import ImageReadError
-from fastreid.visualization.painted_thumbnails import PaintedThumbnails
+from fastreid.visualization.rank_lists.painted_thumbnails import PaintedThumbnails
 from fastreid.visualization.thumbnails import Thumbnails
 
 

@@ -9,8 +9,8 @@ from itertools import chain
 
 from PIL import Image, ImageDraw
 
-from .lettering import shortened_to, text_width, write
-from .marks import Mark, badge, draw_frame
+from ..lettering import shortened_to, text_width, write
+from ..marks import Mark, badge, draw_frame
 
 __all__ = ["Note", "Sheet", "Tile", "TileRows", "draw_sheet"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastreid.evaluation.rank_lists import JUNK, MATCH, OTHER, RankList
-from fastreid.visualization.rank_cells import Cell, Hidden, Look, sections_of, shown_places
+from fastreid.visualization.rank_lists.rank_cells import Cell, Hidden, Look, sections_of, shown_places
 
 
 def ranking(kinds, matches=(), query=0):

@@ -18,14 +18,14 @@ from fastreid.evaluation import aqe, re_ranking
 from fastreid.evaluation.rank_lists import rank_matrix
 from fastreid.evaluation.rates import average_precision
 from fastreid.modeling import build_model
-from fastreid.visualization import rank_pictures
 from fastreid.visualization.marks import MARKS, QUERY
-from fastreid.visualization.rank_cells import Look
-from fastreid.visualization.rank_list import ImageTexts
-from fastreid.visualization.rank_pictures import choose_queries, write_rank_pictures
+from fastreid.visualization.rank_lists import rank_pictures
+from fastreid.visualization.rank_lists.rank_cells import Look
+from fastreid.visualization.rank_lists.rank_list import ImageTexts
+from fastreid.visualization.rank_lists.rank_pictures import choose_queries, write_rank_pictures
 
-from ..engine.tiny import tiny_cfg, write_market
-from .pictures import SHARP, PlainImages, rows_of, write_plain_images
+from ...engine.tiny import tiny_cfg, write_market
+from ..pictures import SHARP, PlainImages, rows_of, write_plain_images
 
 AP = np.array([0.5, np.nan, 0.1, 0.9, 0.5])
 IDS, CAMS = ["10", "2", "2", "a10", "a9"], ["1", "0", "1", "0", "1"]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fastreid.visualization.grad_cam import pair_grad_cam
+from fastreid.visualization.maps.grad_cam import pair_grad_cam
 
 from .test_activation import Odd, images, model_of
 

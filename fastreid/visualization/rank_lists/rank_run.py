@@ -12,21 +12,21 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from ..config import CfgNode
-from ..data import CommDataset
-from ..data.image_source import find_images
-from ..data.storage import locate_images
-from ..data.transforms import build_transforms
-from ..engine import DefaultTrainer, default_setup, launch
-from ..engine.extraction import extract_features
-from ..engine.feature_evaluation import FeatureTest, evaluate_test, open_feature_test, rank_feature_test
-from ..utils import comm
-from ..utils.checkpoint import Checkpointer
-from .curves.roc_files import plot_roc_curve, save_jpeg
+from ...config import CfgNode
+from ...data import CommDataset
+from ...data.image_source import find_images
+from ...data.storage import locate_images
+from ...data.transforms import build_transforms
+from ...engine import DefaultTrainer, default_setup, launch
+from ...engine.extraction import extract_features
+from ...engine.feature_evaluation import FeatureTest, evaluate_test, open_feature_test, rank_feature_test
+from ...utils import comm
+from ...utils.checkpoint import Checkpointer
+from ..curves.roc_files import plot_roc_curve, save_jpeg
+from ..thumbnails import Thumbnails, cell_size
 from .painted_thumbnails import PaintedThumbnails, activation_painter
 from .rank_cells import Look
 from .rank_pictures import choose_queries, write_rank_pictures
-from .thumbnails import Thumbnails, cell_size
 
 __all__ = ["Choice", "draw_rank_lists", "draw_roc_of_test", "extract_test_set", "load_model"]
 

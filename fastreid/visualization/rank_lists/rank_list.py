@@ -10,8 +10,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from ..evaluation.rank_lists import JUNK, MATCH, OTHER, RankList
-from .marks import MARKS, QUERY
+from ...evaluation.rank_lists import JUNK, MATCH, OTHER, RankList
+from ..marks import MARKS, QUERY
 from .rank_cells import Cell, Hidden, Look, sections_of
 from .rank_sheet import Note, Sheet, Tile, TileRows, draw_sheet
 

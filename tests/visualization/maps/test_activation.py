@@ -9,17 +9,17 @@ from fastreid.config import get_cfg
 from fastreid.modeling import build_model
 from fastreid.modeling.backbones import AttentionBackbone
 from fastreid.modeling.meta_arch import Baseline
-from fastreid.visualization.activation import (
+from fastreid.visualization.maps.activation import (
     ACTIVATION_REGISTRY,
     activation_maps,
     attention_rollout,
     channel_energy,
 )
-from fastreid.visualization.overlay import overlay
+from fastreid.visualization.maps.overlay import overlay
 
-from ..engine import tiny  # noqa: F401, registers its backbones
-from ..modeling.meta_arch import narrow  # noqa: F401
-from . import attending
+from ...engine import tiny  # noqa: F401, registers its backbones
+from ...modeling.meta_arch import narrow  # noqa: F401
+from .. import attending
 
 
 def model_of(backbone, channels, *options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..evaluation.rank_lists import JUNK, MATCH, RankList
+from ...evaluation.rank_lists import JUNK, MATCH, RankList
 
 __all__ = ["RANKS_IN_A_ROW", "Cell", "Hidden", "Look", "Section", "sections_of", "shown_places"]
 

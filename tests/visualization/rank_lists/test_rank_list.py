@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from fastreid.evaluation.rank_lists import JUNK, MATCH, OTHER, rank_matrix
-from fastreid.visualization import rank_sheet
 from fastreid.visualization.marks import MARKS, QUERY
-from fastreid.visualization.rank_cells import Cell, Look, sections_of
-from fastreid.visualization.rank_list import ImageTexts, draw_rank_list
+from fastreid.visualization.rank_lists import rank_sheet
+from fastreid.visualization.rank_lists.rank_cells import Cell, Look, sections_of
+from fastreid.visualization.rank_lists.rank_list import ImageTexts, draw_rank_list
 
-from .pictures import PlainImages, rows_of
+from ..pictures import PlainImages, rows_of
 
 
 def ranked(gallery=30, seed=0, identities=4):

@@ -17,9 +17,9 @@ from fastreid.config import CfgNode
 from fastreid.data.storage import pack_dataset
 from fastreid.modeling import build_model
 
-from ..engine.tiny import tiny_cfg, write_market
+from ...engine.tiny import tiny_cfg, write_market
 
-_TOOL = Path(__file__).parents[2] / "tools" / "visualize_results.py"
+_TOOL = Path(__file__).parents[3] / "tools" / "visualize_results.py"
 
 
 def draw(monkeypatch, *arguments):

@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..data.data_utils import ImageReadError
-from .activation import activation_maps
-from .overlay import overlay
-from .thumbnails import Thumbnails, fit_into
+from ...data.data_utils import ImageReadError
+from ..maps.activation import activation_maps
+from ..maps.overlay import overlay
+from ..thumbnails import Thumbnails, fit_into
 
 __all__ = ["PaintedThumbnails", "activation_painter"]
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..evaluation import inference_context
-from ..utils.weights import unwrap_model
+from ...evaluation import inference_context
+from ...utils.weights import unwrap_model
 from .feature_maps import maps_seen, scale_to_one, sum_of_maps
 
 __all__ = ["pair_grad_cam"]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..evaluation import inference_context
-from ..modeling.backbones import AttentionBackbone
-from ..utils.registry import Registry
-from ..utils.weights import unwrap_model
+from ...evaluation import inference_context
+from ...modeling.backbones import AttentionBackbone
+from ...utils.registry import Registry
+from ...utils.weights import unwrap_model
 from .feature_maps import maps_seen, scale_to_one, sum_of_maps
 
 __all__ = ["ACTIVATION_REGISTRY", "activation_maps", "attention_rollout", "channel_energy", "energy", "rollout"]

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.labels import natural_key
-from ..evaluation.rank_lists import RankedTest, RankList
-from ..utils.progress import Progress
+from ...data.labels import natural_key
+from ...evaluation.rank_lists import RankedTest, RankList
+from ...utils.progress import Progress
+from ..thumbnails import Thumbnails, cell_size
 from .rank_cells import Look, shown_places
 from .rank_list import LabelledImages, ReadsImages, draw_rank_list
-from .thumbnails import Thumbnails, cell_size
 
 __all__ = ["INDEX", "SORTS", "choose_queries", "write_rank_pictures"]
 
