@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as F
 
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
-from .probability import probability, stage_probability
+from .probability import is_range, probability, stage_probability
 
 __all__ = ["RandomBlur", "gaussian_blur"]
 
@@ -50,7 +50,7 @@ class RandomBlur:
 
 
 def _check_sigma(sigma: Sequence[float], key: str) -> None:
-    if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
+    if not (is_range(sigma) and sigma[0] > 0):
         raise ValueError(f"{key} must be two numbers of pixels with 0 < least <= largest, got {sigma}")
 
 

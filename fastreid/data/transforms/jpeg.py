@@ -11,7 +11,7 @@ from torch import Tensor
 from ...config import CfgNode
 from .build import TRANSFORM_REGISTRY
 from .on_pil import OnPil
-from .probability import probability, stage_probability
+from .probability import is_range, probability, stage_probability
 
 __all__ = ["RandomJpeg", "jpeg_quality"]
 
@@ -32,7 +32,7 @@ class RandomJpeg:
     def __init__(self, prob: float = 0.2, *, quality: Sequence[int] = (30, 95)) -> None:
         _check_quality(quality, "quality")
         self.prob = probability(prob, "prob")
-        self.quality = tuple(quality)
+        self.quality = tuple(map(int, quality))  # a config may have 30.0
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return ``image`` ``(3, H, W)`` uint8, or what the compression left of it."""
@@ -51,7 +51,7 @@ def _through_jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 def _check_quality(quality: Sequence[int], key: str) -> None:
-    if len(quality) != 2 or any(value != int(value) for value in quality) or not 1 <= quality[0] <= quality[1] <= 100:
+    if not is_range(quality) or any(value != int(value) or not 1 <= value <= 100 for value in quality):
         raise ValueError(f"{key} must be two whole numbers with 1 <= least <= largest <= 100, got {quality}")
 
 

@@ -4,6 +4,8 @@ import math
 import random
 from collections.abc import Sequence
 
+from .probability import is_range
+
 __all__ = ["check_rectangle", "draw_rectangle"]
 
 _TRIES = 100
@@ -42,7 +44,7 @@ def check_rectangle(area: Sequence[float], ratio: float, *, key: str = "") -> No
         key: config node that they come from, for the error.
     """
     names = (f"{key}.AREA", f"{key}.RATIO") if key else ("area", "ratio")
-    if len(area) != 2 or not 0 < area[0] <= area[1] < 1:
+    if not (is_range(area) and area[0] > 0 and area[1] < 1):
         raise ValueError(f"{names[0]} must be two numbers with 0 < least <= largest < 1, got {area}")
     if not 0 < ratio <= 1:
         raise ValueError(f"{names[1]} must be in (0, 1], got {ratio}")

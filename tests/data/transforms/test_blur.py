@@ -62,7 +62,7 @@ def test_channels_that_are_last_in_memory_give_the_same(image):
     assert torch.equal(transform(last), transform(image))
 
 
-@pytest.mark.parametrize("sigma", [[0.0, 1.0], [2.0, 1.0], [1.0]])
+@pytest.mark.parametrize("sigma", [[0.0, 1.0], [2.0, 1.0], [1.0], [1.0, float("inf")], [float("nan"), 1.0], ["a", "b"]])
 def test_impossible_sigma_is_an_error(sigma):
     cfg = get_cfg()
     cfg.INPUT.BLUR.ENABLED, cfg.INPUT.BLUR.SIGMA = True, sigma

@@ -52,9 +52,18 @@ def test_compression_comes_with_its_probability(image):
     assert 30 < changed < 70
 
 
-@pytest.mark.parametrize("quality", [[0, 50], [60, 50], [50, 101], [50]])
+@pytest.mark.parametrize(
+    "quality", [[0, 50], [60, 50], [50, 101], [50], [30.5, 50], [1, float("inf")], [float("nan"), 5], ["a", "b"]]
+)
 def test_impossible_quality_is_an_error(quality):
     cfg = get_cfg()
     cfg.INPUT.JPEG.ENABLED, cfg.INPUT.JPEG.QUALITY = True, quality
     with pytest.raises(ValueError, match=r"INPUT.JPEG.QUALITY must be two whole numbers with 1 <= least <= largest <="):
         build_transforms(cfg)
+
+
+def test_whole_numbers_may_be_written_as_floats(image):
+    transform = RandomJpeg(1.0, quality=(50.0, 50.0))
+    assert transform.quality == (50, 50)
+    assert all(isinstance(value, int) for value in transform.quality)
+    assert torch.equal(transform(image), through_pil(image, 50))

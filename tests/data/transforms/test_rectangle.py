@@ -43,6 +43,7 @@ def test_image_that_is_too_small_has_none():
         ((0.0, 0.4), 0.3, r"INPUT.X.AREA must be two numbers with 0 < least <= largest < 1, got \(0.0, 0.4\)"),
         ((0.5, 0.4), 0.3, "INPUT.X.AREA"),
         ((0.1,), 0.3, "INPUT.X.AREA"),
+        (("a", "b"), 0.3, "INPUT.X.AREA must be two numbers"),
         ((0.1, 1.0), 0.3, "INPUT.X.AREA"),
         ((0.1, 0.4), 0.0, r"INPUT.X.RATIO must be in \(0, 1\], got 0.0"),
         ((0.1, 0.4), 3.0, "INPUT.X.RATIO"),
