@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from .datasets.bases import IMAGE_ENDINGS
 from .labels import natural_key
 from .splitting import ImageOf, Split
 
@@ -40,12 +41,15 @@ def write_split(split: Split, folder: str, *, how: How = "csv") -> str:
     Raises:
         FileExistsError: if the folder has something in it.
         OSError: if it cannot be written, or an image cannot be read; nothing is left behind.
-        ValueError: if an identity cannot be the name of a folder, where it would have to be.
+        ValueError: if what would be written could not be read as it is: no query has a true match, an identity cannot
+            be in a table or the name of a folder, where it would have to be, or an image that is copied or linked has
+            an ending that no image has.
     """
     place = Path(folder).expanduser()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise FileExistsError(f"{place} is there and not empty; name another folder, or remove it")
     has_cameras = any(image.camera for image in [*split.train, *split.query, *split.gallery])
+    _check_queries(split, has_cameras=has_cameras)
     aside = place.absolute().with_name(f".{place.absolute().name}-unfinished-{secrets.token_hex(4)}")
     aside.mkdir(parents=True)
     try:
@@ -65,6 +69,15 @@ def write_split(split: Split, folder: str, *, how: How = "csv") -> str:
     return name
 
 
+def _check_queries(split: Split, *, has_cameras: bool) -> None:
+    if all(image.identity in split.open_set for image in split.query):
+        why = "one camera or one image; leave the cameras out (column camid)" if has_cameras else "one image; add some"
+        raise ValueError(
+            f"no query has a true match, so there is nothing to test: each of the {len(split.without_query)} test "
+            f"identities in the gallery has only {why}, or choose another seed or more test identities"
+        )
+
+
 def _parts(split: Split) -> dict[str, Sequence[ImageOf]]:
     return {"train": split.train, "query": split.query, "gallery": split.gallery}
 
@@ -79,6 +92,11 @@ def _write_table(split: Split, path: Path, *, final: Path, has_cameras: bool) ->
         table.writerow(["path", "pid", *(["camid"] if has_cameras else []), "split"])
         for name, images in _parts(split).items():
             for image in images:
+                if image.identity != image.identity.strip():
+                    raise ValueError(
+                        f"the identity {image.identity!r} begins or ends with a space, which a table does not keep; "
+                        "rename it"
+                    )
                 camera = [image.camera] if has_cameras else []
                 table.writerow([_relative(image.path, final), image.identity or nobody, *camera, name])
 
@@ -129,6 +147,11 @@ def _write_images(targets: Sequence[tuple[ImageOf, str, str]], folder: Path, *, 
         table = csv.writer(file)
         table.writerow(["path", "source", "pid", "camid", "split"])
         for image, name, path in targets:
+            if not path.endswith(IMAGE_ENDINGS):
+                raise ValueError(
+                    f"{image.path} would be overlooked in a folder, where images end in {', '.join(IMAGE_ENDINGS)}; "
+                    "rename it, or write a table, with --csv"
+                )
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             if link:
                 (folder / path).symlink_to(image.path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 import runpy
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -214,6 +215,58 @@ def test_the_folder_must_be_new_and_nothing_is_left_of_a_failure(shop, tmp_path)
     strange = split_by_identity([ImageOf(f"/{pid}{number}.jpg", pid) for pid in ("a/b", "c/d") for number in (1, 2)])
     with pytest.raises(ValueError, match=r"the identity '[ac]/[bd]' cannot be the name of a folder; write a table"):
         write_split(strange, "new", how="copy")
+
+
+@pytest.mark.parametrize("how", ["csv", "copy"])
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (
+            [("a", "door"), ("b", "door")],
+            {},
+            r"1 test identities in the gallery has only one camera or one image; leave",
+        ),
+        ([("a", ""), ("b", "")], {}, "has only one image; add some"),
+        (
+            [("a", "x"), ("b", "x"), ("c", "x")],
+            {"test_identities": 2, "open_set_share": 0.5},
+            "no query has a true match",
+        ),
+    ],
+)
+def test_a_split_that_cannot_be_tested_is_not_written(tmp_path, rows, options, message, how):
+    items = [
+        ImageOf(str(write_image(tmp_path / f"{pid}{number}.png")), pid, camera)
+        for pid, camera in rows
+        for number in range(3 if camera else 1)
+    ]
+    split = split_by_identity(items, **options)
+    with pytest.raises(ValueError, match=message):
+        write_split(split, str(tmp_path / "new"), how=how)
+    assert not any("new" in name for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("how", ["copy", "symlink"])
+@pytest.mark.parametrize("camera", ["", "door"])
+def test_images_that_a_folder_would_hide_are_not_copied(tmp_path, camera, how):
+    items = []
+    for number in range(8):
+        image = write_image(tmp_path / f"{number}.png", seed=number)
+        path = shutil.move(image, tmp_path / str(number)) if number == 7 else image
+        items.append(ImageOf(str(path), f"p{number // 2}", camera and f"{camera} {number % 2}"))
+    split = split_by_identity(items)
+    with pytest.raises(ValueError, match=r"/7 would be overlooked in a folder, where images end in \.jpg, .* --csv"):
+        write_split(split, str(tmp_path / "new"), how=how)
+    assert len(os.listdir(tmp_path)) == 8
+    data = build_dataset(write_split(split, str(tmp_path / "new")))
+    assert len(data.train) + len(data.query) + len(data.gallery) == 8
+
+
+def test_identities_that_a_table_would_merge_are_an_error(tmp_path):
+    items = [ImageOf(f"/{place}{n}.jpg", pid) for place, pid in enumerate(("anna", "anna ", "bob")) for n in range(2)]
+    with pytest.raises(ValueError, match="the identity 'anna ' begins or ends with a space"):
+        write_split(split_by_identity(items), str(tmp_path / "new"))
+    assert os.listdir(tmp_path) == []
 
 
 def test_sources_that_are_none(tmp_path):
