@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -27,6 +30,7 @@ KINDS = ("packed", "tar")
 _GIB = 2**30
 _MEMBER = 2048  # bytes that an image takes at most beside its own: two headers, its JSON, what is filled up
 _ROW = 512  # likewise in the index
+_OWN = re.compile(rf"shard-\d{{6,}}\.tar|{re.escape(INDEX_FILE)}")  # what a folder of shards has
 
 
 def pack_dataset(
@@ -84,8 +88,8 @@ def write_storage(
     """
     if kind not in KINDS:
         raise ValueError(f"--format must be one of {', '.join(KINDS)}, got {kind!r}")
-    if shard_mb <= 0:
-        raise ValueError(f"--shard-size must be positive (MB), got {shard_mb}")
+    if not 0 < shard_mb < math.inf:
+        raise ValueError(f"--shard-size must be positive and finite (MB), got {shard_mb}")
     output = os.path.abspath(os.path.expanduser(output))
     _check_output(output, overwrite)
     paths = list(dict.fromkeys(item[0] for items in contents.splits.values() for item in items))
@@ -100,6 +104,14 @@ def write_storage(
             writer.close()
         _read_back(made, paths, compare=verify)
         _name(made, output, work)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"{os.path.dirname(output)} has become full, by its size or a quota ({error.strerror}), and nothing is "
+            "left there; free some space, or name a place on another disk",
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return sum(os.path.getsize(file) for file in _files(output))
@@ -188,8 +200,14 @@ def _check_output(output: str, overwrite: bool) -> None:
         raise FileNotFoundError(f"--output {output}: there is no folder {folder}; make it first")
     if not os.path.lexists(output):
         return
-    if not (is_storage_file(output) or os.path.isfile(os.path.join(output, INDEX_FILE))):
+    if not is_storage_file(os.path.join(output, INDEX_FILE) if os.path.isdir(output) else output):
         raise FileExistsError(f"--output {output} exists and is no stored data set; name another place")
+    others = sorted(name for name in os.listdir(output) if not _OWN.fullmatch(name)) if os.path.isdir(output) else []
+    if others:
+        raise FileExistsError(
+            f"--output {output} exists and has other things beside a stored data set: {', '.join(others[:3])}"
+            f"{', ...' if len(others) > 3 else ''}; move them, or name another place"
+        )
     if not overwrite:
         raise FileExistsError(f"--output {output} exists; give --overwrite to replace it, or name another place")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import runpy
@@ -111,6 +112,34 @@ def test_other_peoples_files_are_never_replaced(sets, kind):
     assert Path("shop/train.csv").is_file()
 
 
+def test_things_beside_a_storage_are_never_replaced(sets, kind):
+    pack_dataset("Market1501", "x", kind="tar")
+    Path("x/thesis.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"has other things beside a stored data set: thesis\.tex; move them"):
+        pack_dataset("Market1501", "x", kind=kind, overwrite=True)
+    assert Path("x/thesis.tex").read_text() == "mine"
+    Path("y").mkdir()
+    Path("y/index.pack").write_text("of another program")
+    with pytest.raises(FileExistsError, match="exists and is no stored data set"):
+        pack_dataset("Market1501", "y", kind=kind, overwrite=True)
+    assert Path("y/index.pack").read_text() == "of another program"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_disk_that_becomes_full_is_named(sets, kind, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    before = sorted(os.listdir("."))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        OSError, match=rf"{sets.name} has become full, .*nothing is left there; free some space"
+    ) as caught:
+        pack_dataset("Market1501", "x", kind=kind)
+    assert caught.value.errno == number
+    assert sorted(os.listdir(".")) == before
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("the disk is full")])
 @pytest.mark.parametrize("there", [False, True])
 def test_what_ends_the_work_leaves_what_was_there(sets, kind, monkeypatch, error, there):
@@ -200,7 +229,9 @@ def test_check_finds_a_damaged_image(sets, kind):
     ("options", "message"),
     [
         ({"kind": "zip"}, "--format must be one of packed, tar, got 'zip'"),
-        ({"shard_mb": 0}, r"--shard-size must be positive \(MB\), got 0"),
+        ({"shard_mb": 0}, r"--shard-size must be positive and finite \(MB\), got 0"),
+        ({"shard_mb": float("inf")}, "--shard-size must be positive and finite .*, got inf"),
+        ({"shard_mb": float("nan")}, "--shard-size must be positive and finite .*, got nan"),
         ({"splits": ["test"]}, "--splits must be some of train, query, gallery, got test"),
         ({"splits": []}, "--splits must be some of .*, got none"),
     ],
