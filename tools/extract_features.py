@@ -11,15 +11,12 @@ After a kill, the same command goes on where it was.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 from fastreid.data.image_source import SPLITS, find_images
-from fastreid.engine import DefaultTrainer, default_setup, launch, load_config
+from fastreid.engine import default_setup, launch, load_config
 from fastreid.engine.extraction import DTYPES, extract_features
-from fastreid.utils.checkpoint import Checkpointer
-
-logger = logging.getLogger("fastreid.tools.extract_features")
+from fastreid.engine.predictor import load_model
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,11 +48,7 @@ def main(args: argparse.Namespace) -> None:
     splits = list(SPLITS) if "all" in args.splits else args.splits
     where = {"root": cfg.DATASETS.ROOT, "storage": cfg.DATASETS.STORAGE}
     source = find_images(args.source, splits=splits, options=cfg.DATASETS.OPTIONS, **where)
-    model = DefaultTrainer.build_model(cfg)
-    if not cfg.MODEL.WEIGHTS:
-        logger.warning("MODEL.WEIGHTS is empty: these are the features of a model that was never trained")
-    checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
-    checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
+    model, _ = load_model(cfg)
     options = {"dtype": args.dtype, "chunk": args.chunk, "skip_broken": args.skip_broken}
     extract_features(cfg, model, source, args.output, **options)
 

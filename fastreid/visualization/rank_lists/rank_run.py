@@ -10,25 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from ...config import CfgNode
 from ...data import CommDataset
 from ...data.image_source import find_images
 from ...data.storage import locate_images
 from ...data.transforms import build_transforms
-from ...engine import DefaultTrainer, default_setup, launch
+from ...engine import default_setup, launch
 from ...engine.extraction import extract_features
 from ...engine.feature_evaluation import FeatureTest, evaluate_test, open_feature_test, rank_feature_test
+from ...engine.predictor import load_model
 from ...utils import comm
-from ...utils.checkpoint import Checkpointer
 from ..curves.roc_files import plot_roc_curve, save_jpeg
 from ..thumbnails import Thumbnails, cell_size
 from .painted_thumbnails import PaintedThumbnails, activation_painter
 from .rank_cells import Look
 from .rank_pictures import choose_queries, write_rank_pictures
 
-__all__ = ["Choice", "draw_rank_lists", "draw_roc_of_test", "extract_test_set", "load_model"]
+__all__ = ["Choice", "draw_rank_lists", "draw_roc_of_test", "extract_test_set"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +60,6 @@ class Choice:
             raise ValueError(f"--num-vis must be at least 1 picture, got {self.number}")
 
 
-def load_model(cfg: CfgNode) -> nn.Module:
-    """Build the model of a config and load ``MODEL.WEIGHTS`` into it."""
-    model = DefaultTrainer.build_model(cfg)
-    if not cfg.MODEL.WEIGHTS:
-        logger.warning("MODEL.WEIGHTS is empty: this model was never trained")
-    checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
-    checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY)
-    return model
-
-
 def extract_test_set(cfg: CfgNode, name: str, folder: str, *, processes: int = 1) -> None:
     """Embed queries and gallery of a test set into a folder, unless they are there already.
 
@@ -91,7 +80,8 @@ def _extract(cfg: CfgNode, name: str, folder: str) -> None:
         default_setup(cfg, argparse.Namespace(eval_only=True))
     data = cfg.DATASETS
     source = find_images(name, root=data.ROOT, options=data.OPTIONS, storage=data.STORAGE)
-    extract_features(cfg, load_model(cfg), source, folder)
+    model, _ = load_model(cfg)
+    extract_features(cfg, model, source, folder)
 
 
 def draw_rank_lists(
@@ -140,7 +130,8 @@ def draw_rank_lists(
     read = Thumbnails(paths, *cell_size(paths))
     prepare = None
     if actmap:
-        read = PaintedThumbnails(activation_painter(load_model(cfg), actmap), _as_the_model_sees_them(cfg, paths), read)
+        model, _ = load_model(cfg)
+        read = PaintedThumbnails(activation_painter(model, actmap), _as_the_model_sees_them(cfg, paths), read)
         prepare = read.prepare
     files = write_rank_pictures(ranked, test, output, chosen, look=look, read=read, prepare=prepare, workers=workers)
     if cfg.TEST.ROC.ENABLED:
