@@ -27,4 +27,3 @@ class SenseReID(FileNameDataset):
     pattern = re.compile(r"(?P<pid>\d+)_(?P<cam>\d+)")
     example = "00001_00.jpg"
     first_camera = 0
-    statistics = {"train": (1718, 4428)}
