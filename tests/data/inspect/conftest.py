@@ -22,3 +22,9 @@ def painted(tmp_path_factory) -> Path:
 def spoiled(painted, tmp_path) -> Path:
     """A copy."""
     return Path(shutil.copytree(painted, tmp_path / "set"))
+
+
+@pytest.fixture(autouse=True)
+def _no_images_around(tmp_path_factory, monkeypatch):
+    """Images that lie in the folder that tests are run in are no unlisted files of sets with made-up paths."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
