@@ -30,7 +30,7 @@ from .feature_writer import assemble, begin, count_finished, unfinished, write_p
 from .inference import inference_model
 from .parallel import share_buffers
 
-__all__ = ["DTYPES", "extract_features", "require_finite"]
+__all__ = ["DTYPES", "extract_features", "hash_of_file", "require_finite"]
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _describe(cfg: CfgNode, model: nn.Module, source: ImageSource, dtype: str, c
         "model": _hash_of_weights(model),
         "checkpoint": {
             "path": cfg.MODEL.WEIGHTS,
-            "sha256": _hash_of_file(cfg.MODEL.WEIGHTS),
+            "sha256": hash_of_file(cfg.MODEL.WEIGHTS),
             "weights": cfg.MODEL.WEIGHTS_KEY,
         },
         "preprocessing": {**about["preprocessing"], **stages},
@@ -158,7 +158,8 @@ def _hash_of_weights(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _hash_of_file(path: str) -> str | None:
+def hash_of_file(path: str) -> str | None:
+    """Return the SHA-256 of a checkpoint; ``None``: it has no path, or lies behind a URL."""
     if not path or "://" in path:
         return None
     with open(os.path.expanduser(PathManager.get_local_path(path)), "rb") as file:

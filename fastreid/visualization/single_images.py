@@ -127,7 +127,7 @@ def maps_of_pairs(model: nn.Module, query: Tensor, gallery: Tensor) -> tuple[Ten
 
     Args:
         model: any that embeds.
-        query: ``(1, 3, H, W)``, as for :func:`~fastreid.visualization.grad_cam.pair_grad_cam`.
+        query: ``(1, 3, H, W)``, as for :func:`~fastreid.visualization.pair_grad_cam`.
         gallery: ``(N, 3, H, W)``.
     """
     if not isinstance(getattr(model, "backbone", None), AttentionBackbone):
@@ -145,7 +145,7 @@ def write_activation_maps(
         embedder: whose model is looked at.
         paths: of the images.
         folder: is made if it is not there.
-        method: see :func:`~fastreid.visualization.activation.activation_maps`.
+        method: see :func:`~fastreid.visualization.activation_maps`.
 
     Returns:
         The files, in order.

@@ -45,7 +45,7 @@ def draw_results(records: Sequence[ResultRecord], *, panels: Sequence[str] | Non
 
     Args:
         records: of one test set, with different names.
-        panels: of :data:`~fastreid.visualization.result_record.PANELS`; ``None``: all that some run has.
+        panels: of :data:`~fastreid.visualization.curves.result_record.PANELS`; ``None``: all that some run has.
 
     Raises:
         ValueError: if there is no record, names are equal, there is no such panel, a panel was named which no run has,

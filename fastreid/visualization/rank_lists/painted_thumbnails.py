@@ -29,7 +29,7 @@ class PaintedThumbnails:
 
     Attributes:
         width, height: of a cell, in pixels.
-        broken: see :class:`~.thumbnails.Thumbnails`.
+        broken: see :class:`~fastreid.visualization.Thumbnails`.
     """
 
     def __init__(

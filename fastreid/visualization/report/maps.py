@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from ...config import CfgNode, get_cfg
 from ...engine.embedder import Embedder
+from ...engine.extraction import hash_of_file
 from ...evaluation.feature_folder import read_meta
 from ..maps.activation import activation_maps
 from ..maps.overlay import overlay
@@ -54,8 +54,7 @@ def model_config(features: str, named: CfgNode | None = None, opts: Sequence[Any
             f"--actmap needs the model of {features}, but the checkpoint {path or '(none)'} is not there; give "
             "--config-file and MODEL.WEIGHTS, or leave --actmap out"
         )
-    with open(path, "rb") as file:
-        found, expected = hashlib.file_digest(file, "sha256").hexdigest(), stored["checkpoint"]["sha256"]
+    found, expected = hash_of_file(path), stored["checkpoint"]["sha256"]
     if found != expected:
         raise ValueError(
             f"{path} is not the checkpoint that the features in {features} are of: its SHA-256 is {found[:12]}, not "
