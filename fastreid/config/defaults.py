@@ -77,8 +77,16 @@ _C.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False
 # Start from ImageNet weights: downloaded, or read from PRETRAIN_PATH when that is not empty.
 _C.MODEL.BACKBONE.PRETRAIN = False
 _C.MODEL.BACKBONE.PRETRAIN_PATH = ""
-# Vision transformers only: weight of the camera embedding, patch stride (pixels), rates in [0, 1).
+# What a transformer returns: class token | map of its patches | tokens for JigsawPatchHead; auto: what it was made for.
+_C.MODEL.BACKBONE.OUTPUT = "auto"
+# Vision transformers only. Side information: each camera has an embedding, times SIE_COE. SIE_CAMERAS: their names in
+# training, <dataset_name>_<number>; empty: those of the training set. SIE_HIDE_RATE: share of training images in [0, 1)
+# that train the embedding for cameras never seen; 0: the mean of all stands for those.
+_C.MODEL.BACKBONE.WITH_SIE = False
+_C.MODEL.BACKBONE.SIE_CAMERAS = []
 _C.MODEL.BACKBONE.SIE_COE = 3.0
+_C.MODEL.BACKBONE.SIE_HIDE_RATE = 0.1
+# Patch stride in pixels, down and across; rates in [0, 1): of skipped blocks, dropped activations, dropped attention.
 _C.MODEL.BACKBONE.STRIDE_SIZE = (16, 16)
 _C.MODEL.BACKBONE.DROP_PATH_RATIO = 0.1
 _C.MODEL.BACKBONE.DROP_RATIO = 0.0
@@ -105,6 +113,11 @@ _C.MODEL.HEADS.POOL_LAYER = "GlobalAvgPool"
 _C.MODEL.HEADS.CLS_LAYER = "Linear"
 _C.MODEL.HEADS.MARGIN = 0.0
 _C.MODEL.HEADS.SCALE = 1
+# JigsawPatchHead: parts of the patches, each seen alone; patches moved to the end before; groups they are dealt from.
+_C.MODEL.HEADS.JIGSAW = CN()
+_C.MODEL.HEADS.JIGSAW.PARTS = 4
+_C.MODEL.HEADS.JIGSAW.SHIFT = 4
+_C.MODEL.HEADS.JIGSAW.GROUPS = 2
 
 # Losses (modeling/losses/); each has a node with its weight SCALE in the total.
 _C.MODEL.LOSSES = CN()
@@ -211,6 +224,8 @@ _C.SOLVER.BASE_LR = 3e-4
 # Learning-rate factors of the parameters of the head (of each, where there are several), and of biases.
 _C.SOLVER.HEADS_LR_FACTOR = 1.0
 _C.SOLVER.BIAS_LR_FACTOR = 1.0
+# Layer-wise decay: the rate of each layer of the backbone is this times that of the next one, in (0, 1]; 1: none.
+_C.SOLVER.LAYER_DECAY = 1.0
 # SGD only.
 _C.SOLVER.MOMENTUM = 0.9
 _C.SOLVER.NESTEROV = False

@@ -89,6 +89,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, contiguous: bool = True) -> 
             heads_lr_factor=solver.HEADS_LR_FACTOR,
             weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
             freeze_layers=cfg.MODEL.FREEZE_LAYERS if solver.FREEZE_ITERS > 0 else (),
+            layer_decay=solver.LAYER_DECAY,
         )
     )
     if not groups:

@@ -36,14 +36,17 @@ def get_default_optimizer_params(
     weight_decay_bias: float | None = None,
     overrides: dict[str, dict[str, float]] | None = None,
     freeze_layers: Sequence[str] | None = [],  # nothing changes it
+    *,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Return one parameter group for each parameter that is trained.
 
     All start from ``base_lr`` and ``weight_decay``. The parameters of a norm layer get ``weight_decay_norm``; then one
     called ``bias``, in a norm layer too, gets ``base_lr * bias_lr_factor`` and ``weight_decay_bias``; then comes what
     ``overrides`` says for its own name; and everything below ``heads``, or below a top-level ``*_head`` of a model with
-    several, gets ``heads_lr_factor`` times the rate it has so far. ``None`` keeps what a parameter has so far, and at
-    last the optimizer's own default.
+    several, gets ``heads_lr_factor`` times the rate it has so far. With a ``layer_decay`` the parameters of layer l of
+    a backbone with L layers get ``layer_decay ** (L - l)`` times their rate. ``None`` keeps what a parameter has so
+    far, and at last the optimizer's own default.
 
     Args:
         model: the model, or its data-parallel wrapper.
@@ -55,15 +58,18 @@ def get_default_optimizer_params(
         weight_decay_bias: of biases.
         overrides: ``{parameter name without its module: {option: value}}``.
         freeze_layers: see ``frozen_parameter_names``.
+        layer_decay: factor of the rate from one layer to the one before, in (0, 1]; 1: none. Source: Bao et al.,
+            "BEiT", ICLR 2022, arXiv:2106.08254.
 
     Returns:
         Groups with ``params`` (one parameter), ``name``, ``freeze_status`` (``"freeze"`` or ``"normal"``) and, where
         they are set, ``lr`` and ``weight_decay``; with a factor other than 1 also ``part``, which says whose it is:
-        ``bias``, ``heads`` or ``heads_bias``. A parameter with two names is there once, one that needs no gradient
-        is not there.
+        ``bias``, ``heads`` or ``heads_bias``, with a ``layer_decay`` also ``layer3``. A parameter with two names is
+        there once, one that needs no gradient is not there.
 
     Raises:
-        ValueError: if a factor is given without ``base_lr``, or a pattern of ``freeze_layers`` matches nothing.
+        ValueError: if a factor is given without ``base_lr``, the layers are to be told apart and the model has no
+            backbone that can, or a pattern of ``freeze_layers`` matches nothing.
     """
     model = unwrap_model(model)
     frozen = frozen_parameter_names(model, freeze_layers or ())
@@ -71,6 +77,7 @@ def get_default_optimizer_params(
     for argument, factor in (("bias_lr_factor", bias_lr_factor), ("heads_lr_factor", heads_lr_factor)):
         if factor not in (None, 1.0) and base_lr is None:
             raise ValueError(f"{argument} is {factor}, a factor of base_lr, but base_lr is None; give both")
+    layers = _layers(model, layer_decay, base_lr)
     bias_lr = None if base_lr is None or bias_lr_factor is None else base_lr * bias_lr_factor
     bias_options = _given(lr=bias_lr, weight_decay=weight_decay_bias)
     groups = []
@@ -86,11 +93,37 @@ def get_default_optimizer_params(
         if _is_of_a_head(name) and heads_lr_factor not in (None, 1.0):
             options["lr"] *= heads_lr_factor
             parts.insert(0, "heads")
+        if name in layers:
+            layer, behind = layers[name]
+            options["lr"] *= layer_decay**behind
+            parts.insert(0, f"layer{layer}")
         if parts:
             options["part"] = "_".join(parts)
         status = "freeze" if name in frozen else "normal"
         groups.append({"params": [parameter], "name": name, "freeze_status": status, **options})
     return groups
+
+
+def _layers(model: nn.Module, layer_decay: float, base_lr: float | None) -> dict[str, tuple[int, int]]:
+    """Return the layer of each parameter of the backbone whose rate decays, and how many layers are behind it."""
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay (SOLVER.LAYER_DECAY) must be in (0, 1], got {layer_decay}; 1 decays nothing")
+    if layer_decay == 1:
+        return {}
+    if base_lr is None:
+        raise ValueError(f"layer_decay is {layer_decay}, a factor of base_lr, but base_lr is None; give both")
+    backbone = getattr(model, "backbone", None)
+    if not hasattr(backbone, "layer_of"):
+        raise ValueError(
+            f"SOLVER.LAYER_DECAY is {layer_decay}, but {type(backbone).__name__} does not tell the order of its layers "
+            "(see LayeredBackbone in fastreid/modeling/backbones/build.py); use a transformer, or set it to 1"
+        )
+    places = {name: backbone.layer_of(name) for name, _ in backbone.named_parameters()}
+    return {
+        f"backbone.{name}": (layer, backbone.num_layers - layer)
+        for name, layer in places.items()
+        if layer < backbone.num_layers
+    }
 
 
 def _is_of_a_head(name: str) -> bool:

@@ -133,3 +133,38 @@ def test_parts_tell_whose_rate_is_another():
         (0.1, None), (0.2, "bias+heads"), (0.4, "heads_bias")
     ]  # fmt: skip
     assert all("part" not in group for group in get_default_optimizer_params(model, base_lr=0.1))
+
+
+class Layered(nn.Sequential):
+    num_layers = 2
+
+    def layer_of(self, name):
+        return int(name.split(".")[0])
+
+
+def test_layers_decay_towards_the_first():
+    model = Model()
+    model.backbone = Layered(nn.Linear(2, 2), nn.Linear(2, 2), nn.LayerNorm(2))
+    groups = get_default_optimizer_params(model, **RULES, layer_decay=0.5)
+    rates = {group["name"]: group["lr"] for group in groups}
+    expected = {
+        "backbone.0.weight": 0.1 * 0.25,
+        "backbone.0.bias": 0.2 * 0.25,
+        "backbone.1.weight": 0.1 * 0.5,
+        "backbone.2.weight": 0.1,  # behind the last layer
+        "heads.0.weight": 1.0,
+        "scale": 0.1,
+    }
+    assert {name: rates[name] for name in expected} == pytest.approx(expected)
+    parts = {group["name"]: group.get("part") for group in groups}
+    assert parts["backbone.0.bias"] == "layer0_bias"
+    assert parts["backbone.1.weight"] == "layer1"
+    assert len(merge_param_groups(groups)) < len(groups)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.5])
+def test_a_decay_that_cannot_be(decay):
+    with pytest.raises(ValueError, match=r"SOLVER.LAYER_DECAY\) must be in \(0, 1\], got"):
+        get_default_optimizer_params(Model(), **RULES, layer_decay=decay)
+    with pytest.raises(ValueError, match="Sequential does not tell the order of its layers"):
+        get_default_optimizer_params(Model(), **RULES, layer_decay=0.9)

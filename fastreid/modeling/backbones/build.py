@@ -9,14 +9,22 @@ from torch import Tensor, nn
 from ...config import CfgNode
 from ...utils.registry import Registry
 
-__all__ = ["BACKBONE_REGISTRY", "AttentionBackbone", "Backbone", "FeatureShape", "build_backbone"]
+__all__ = [
+    "BACKBONE_REGISTRY",
+    "AttentionBackbone",
+    "Backbone",
+    "FeatureShape",
+    "LayeredBackbone",
+    "build_backbone",
+]
 
 BACKBONE_REGISTRY = Registry("BACKBONE")
 """Callables that take a config and return a :class:`Backbone`.
 
 It maps images ``(N, 3, H, W)``, float and already normalised, to a feature map ``(N, C, h, w)``. Any module that does
 so will do; one with ``output_shape()`` has its FEAT_DIM checked when the model is built. One that attends is an
-:class:`AttentionBackbone` too.
+:class:`AttentionBackbone` too, one that knows the order of its layers a :class:`LayeredBackbone`. One with
+``takes_cameras`` True is also called with ``cameras``, ``(N,)`` int64, where they are known.
 """
 
 
@@ -26,7 +34,7 @@ class FeatureShape:
 
     Attributes:
         channels: C of the feature map.
-        stride: input pixels per step of the map; ``None``: the map has one position, whatever the input.
+        stride: input pixels per step of the map; ``None``: it has one position, or tokens, and no height and width.
     """
 
     channels: int
@@ -63,6 +71,20 @@ class AttentionBackbone(Protocol):
             the softmax and without dropout. And rows h and columns w of the patches, whose ``h w`` tokens come last,
             in reading order; before them are the class token and others, if there are any.
         """
+
+
+@runtime_checkable
+class LayeredBackbone(Protocol):
+    """A backbone that can say how deep each of its parameters lies; ``SOLVER.LAYER_DECAY`` reads it.
+
+    Attributes:
+        num_layers: layers that it tells apart.
+    """
+
+    num_layers: int
+
+    def layer_of(self, name: str) -> int:
+        """Return 0 for a parameter of the first layer, and ``num_layers`` for one behind the last."""
 
 
 def build_backbone(cfg: CfgNode) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from .common import layout_of, load_pretrained, warn_of_unread
 
 __all__ = ["LAYOUTS", "VisionTransformer", "ViTLayout", "build_vit_backbone", "resize_position_embedding"]
 
+logger = logging.getLogger(__name__)
+
 PATCH = 16  # pixels
-NORM_EPS = 1e-6
+OUTPUTS = ("auto", "class", "map", "tokens")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class ViTLayout:
         mlp_ratio: width of the hidden layer in a block, in units of ``dim``.
         qkv_bias: queries, keys and values have a bias.
         scale: of the products of queries and keys; ``None``: one over the root of a head's width.
+        eps: of the norms.
+        clip: CLIP's ways: a norm before the first block, ``x sigmoid(1.702 x)`` in place of GELU, patches without bias,
+            and a camera is added to the class token alone.
+        projection: width of CLIP's projection of the class token, which comes behind the token itself; 0: none.
     """
 
     dim: int = 768
@@ -41,6 +48,9 @@ class ViTLayout:
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
     scale: float | None = None
+    eps: float = 1e-6
+    clip: bool = False
+    projection: int = 0
 
 
 LAYOUTS = {
@@ -48,6 +58,8 @@ LAYOUTS = {
     "deit_small": ViTLayout(dim=384, heads=6),
     "small": ViTLayout(depth=8, heads=8, mlp_ratio=3.0, qkv_bias=False, scale=768**-0.5),
     "base": ViTLayout(),
+    # the image tower of CLIP ViT-B/16 (Radford et al., ICML 2021, arXiv:2103.00020) as CLIP-ReID embeds with it
+    "clip_base": ViTLayout(eps=1e-5, clip=True, projection=512),
 }
 
 # ImageNet weights: DeiT's by its authors (Touvron et al., ICML 2021, arXiv:2012.12877); ViT's by timm's, from Google's
@@ -93,13 +105,21 @@ class Attention(nn.Module):
         return (query @ key.transpose(-2, -1) * self.scale).softmax(dim=-1)
 
 
-class Mlp(nn.Module):
-    """Two linear layers with a GELU between them."""
+class QuickGELU(nn.Module):
+    """CLIP's approximation of a GELU."""
 
-    def __init__(self, dim: int, hidden: int, drop: float) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x sigmoid(1.702 x)``."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(self, dim: int, hidden: int, drop: float, act: nn.Module) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.act = nn.GELU()
+        self.act = act
         self.fc2 = nn.Linear(hidden, dim)
         self.drop = nn.Dropout(drop)
 
@@ -120,12 +140,13 @@ class Block(nn.Module):
 
     def __init__(self, layout: ViTLayout, *, drop_path: float, attention_drop: float, drop: float) -> None:
         super().__init__()
-        norm = partial(nn.LayerNorm, layout.dim, eps=NORM_EPS)
+        norm = partial(nn.LayerNorm, layout.dim, eps=layout.eps)
         self.norm1 = norm()
         self.attn = Attention(layout, attention_drop=attention_drop, drop=drop)
         self.drop_path = DropPath(drop_path)
         self.norm2 = norm()
-        self.mlp = Mlp(layout.dim, int(layout.dim * layout.mlp_ratio), drop)
+        act = QuickGELU() if layout.clip else nn.GELU()
+        self.mlp = Mlp(layout.dim, int(layout.dim * layout.mlp_ratio), drop, act)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``(N, T, D)`` to the same shape."""
@@ -136,9 +157,9 @@ class Block(nn.Module):
 class PatchEmbed(nn.Module):
     """Turn square patches into tokens; a stride below the patch makes neighbours overlap."""
 
-    def __init__(self, dim: int, stride: Sequence[int]) -> None:
+    def __init__(self, dim: int, stride: Sequence[int], *, bias: bool = True) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, PATCH, stride=tuple(stride))
+        self.proj = nn.Conv2d(3, dim, PATCH, stride=tuple(stride), bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(N, 3, H, W)`` to ``(N, D, h, w)``."""
@@ -146,13 +167,17 @@ class PatchEmbed(nn.Module):
 
 
 class VisionTransformer(Backbone):
-    """A vision transformer that returns its class token as a map of one position.
+    """A vision transformer that returns its class token, a map of its patches, or all its tokens.
 
     Parameter names are those of timm. The position embedding fits the size that the network is built for; weights for
     another size are resized when they are loaded, and images of another size get a resized one.
 
-    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv:2010.11929; overlapping patches: He et
-    al., "TransReID", ICCV 2021, arXiv:2102.04378.
+    With side information each camera has an embedding, which is added to the tokens, so that the network need not
+    explain by identity what comes of the camera. A last one is for cameras that were never seen: some training images,
+    drawn at random, are taken for such, which trains it.
+
+    Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, arXiv:2010.11929; overlapping patches and
+    side information: He et al., "TransReID", ICCV 2021, arXiv:2102.04378.
 
     Args:
         layout: which variant.
@@ -161,9 +186,15 @@ class VisionTransformer(Backbone):
         drop_path: of the last block, see :class:`Block`; it rises linearly from 0 at the first.
         attention_drop: see :class:`Attention`.
         drop: share of activations that are dropped.
+        output: one of :data:`OUTPUTS`; see :meth:`forward`.
+        num_cameras: cameras with an embedding of their own; ``None``: no side information.
+        camera_weight: factor of these embeddings.
+        hide_camera: share of training images whose camera counts as never seen, in [0, 1). With 0 the mean embedding
+            of all cameras stands for cameras that were never seen.
 
     Raises:
-        ValueError: if the images are smaller than a patch, or a stride is below 1.
+        ValueError: if the images are smaller than a patch, a stride is below 1, a share is out of range, or there is no
+            such output.
     """
 
     def __init__(
@@ -175,40 +206,68 @@ class VisionTransformer(Backbone):
         drop_path: float = 0.0,
         attention_drop: float = 0.0,
         drop: float = 0.0,
+        output: str = "auto",
+        num_cameras: int | None = None,
+        camera_weight: float = 3.0,
+        hide_camera: float = 0.1,
     ) -> None:
         super().__init__()
-        if len(stride) != 2 or min(stride) < 1:
-            raise ValueError(f"MODEL.BACKBONE.STRIDE_SIZE must be two numbers of at least 1, got {tuple(stride)}")
-        if min(image_size) < PATCH:
-            raise ValueError(f"INPUT.SIZE_TRAIN must be at least a patch, {PATCH} pixels, got {tuple(image_size)}")
-        self.dim, self.stride = layout.dim, tuple(stride)
+        _check_options(stride, image_size, output, hide_camera)
+        self.layout, self.dim, self.stride = layout, layout.dim, tuple(stride)
+        self.output = "class" if output == "auto" else output
+        self.camera_weight, self.hide_camera = camera_weight, hide_camera
         self.grid = tuple((side - PATCH) // step + 1 for side, step in zip(image_size, stride, strict=True))
-        self.patch_embed = PatchEmbed(layout.dim, stride)
+        norm = partial(nn.LayerNorm, layout.dim, eps=layout.eps)
+        self.patch_embed = PatchEmbed(layout.dim, stride, bias=not layout.clip)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, layout.dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + math.prod(self.grid), layout.dim))
+        self.sie_embed = None if num_cameras is None else nn.Parameter(torch.zeros(num_cameras + 1, 1, layout.dim))
         self.pos_drop = nn.Dropout(drop)
+        self.norm_pre = norm() if layout.clip else nn.Identity()
         rates = torch.linspace(0, drop_path, layout.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(
             Block(layout, drop_path=rate, attention_drop=attention_drop, drop=drop) for rate in rates
         )
-        self.norm = nn.LayerNorm(layout.dim, eps=NORM_EPS)
+        self.norm = norm()
+        projects = layout.projection and self.output == "class"
+        self.projection = nn.Parameter(torch.zeros(layout.dim, layout.projection)) if projects else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw embeddings and linear layers from a normal distribution cut off at two deviations of 0.02."""
-        for parameter in (self.cls_token, self.pos_embed):
-            nn.init.trunc_normal_(parameter, std=0.02)
+        for parameter in (self.cls_token, self.pos_embed, self.sie_embed):
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if self.projection is not None:
+            nn.init.normal_(self.projection, std=self.dim**-0.5)
+
+    @property
+    def takes_cameras(self) -> bool:
+        """Whether :meth:`forward` wants to know the cameras."""
+        return self.sie_embed is not None
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that :meth:`layer_of` tells apart: the embeddings, and each block."""
+        return 1 + len(self.blocks)
+
+    def layer_of(self, name: str) -> int:
+        """Return how deep a parameter lies: 0 for the embeddings, then the blocks, and ``num_layers`` behind them."""
+        if name.startswith("blocks."):
+            return 1 + int(name.split(".")[1])
+        return self.num_layers if name.startswith("norm.") or name == "projection" else 0
 
     def output_shape(self) -> FeatureShape:
-        """Return the width of a token; the map has one position."""
-        return FeatureShape(channels=self.dim, stride=None)
+        """Return the number of channels, and for a map how many pixels down a step of it is."""
+        channels = self.dim if self.projection is None else self.dim + self.projection.shape[1]
+        return FeatureShape(channels=channels, stride=self.stride[0] if self.output == "map" else None)
 
-    def _tokens(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def _tokens(self, images: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Return ``(N, 1 + h * w, D)`` tokens before the first block, and the grid of their patches."""
         patches = self.patch_embed(images)  # (N, D, h, w)
         grid = (patches.shape[2], patches.shape[3])
@@ -216,21 +275,68 @@ class VisionTransformer(Backbone):
         positions = self.pos_embed
         if grid != self.grid:
             positions = resize_position_embedding(positions, self.grid, grid)
-        return self.pos_drop(tokens + positions), grid
+        tokens = tokens + positions
+        if self.sie_embed is not None:
+            tokens = self._with_cameras(tokens, cameras)
+        return self.norm_pre(self.pos_drop(tokens)), grid
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map ``(N, 3, H, W)`` to ``(N, D, 1, 1)``."""
-        tokens, _ = self._tokens(images)
-        for block in self.blocks:
+    def _with_cameras(self, tokens: Tensor, cameras: Tensor | None) -> Tensor:
+        """Add to each image's tokens the embedding of its camera."""
+        unseen = self.sie_embed.shape[0] - 1
+        if cameras is None:
+            if self.training:
+                raise ValueError(
+                    "MODEL.BACKBONE.WITH_SIE True needs the cameras of the training images, but the batch has no "
+                    "'cameras'; train on data sets (DATASETS.NAMES) with MODEL.META_ARCHITECTURE Baseline"
+                )
+            cameras = torch.full(tokens.shape[:1], unseen, device=tokens.device)
+        cameras = torch.where((cameras < 0) | (cameras > unseen), unseen, cameras)  # (N,)
+        table = self.sie_embed  # (cameras + 1, 1, D)
+        if self.hide_camera and self.training:
+            hidden = torch.rand(cameras.shape, device=cameras.device) < self.hide_camera
+            cameras = torch.where(hidden, unseen, cameras)
+        elif not self.hide_camera and unseen:
+            table = torch.cat([table[:-1], table[:-1].mean(dim=0, keepdim=True)])
+        added = self.camera_weight * table[cameras]  # (N, 1, D)
+        if self.layout.clip:
+            return torch.cat([tokens[:, :1] + added, tokens[:, 1:]], dim=1)
+        return tokens + added
+
+    def forward(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
+        """Map ``(N, 3, H, W)`` to what ``output`` says; all but the tokens of ``tokens`` is behind the last norm.
+
+        Args:
+            images: ``(N, 3, H, W)``, normalised.
+            cameras: ``(N,)`` int64, places in the list of cameras; -1: never seen. ``None``: none was seen, which is
+                right in evaluation only. Without side information they are not read.
+
+        Returns:
+            ``class``: ``(N, D, 1, 1)``, the class token, with its projection behind it if there is one. ``map``: ``(N,
+            D, h, w)``, the patches. ``tokens``: ``(N, D, 2 + h * w, 1)``, the class token, and then all tokens as they
+            enter the last block, which :class:`~fastreid.modeling.heads.JigsawPatchHead` takes.
+
+        Raises:
+            ValueError: in training mode, if there is side information, but no cameras.
+        """
+        tokens, grid = self._tokens(images, cameras)
+        for block in self.blocks[:-1]:
             tokens = block(tokens)
-        return self.norm(tokens)[:, 0, :, None, None]
+        last = self.norm(self.blocks[-1](tokens))  # (N, 1 + h * w, D)
+        if self.output == "map":
+            return last[:, 1:].transpose(1, 2).unflatten(2, grid)
+        token = last[:, :1]  # (N, 1, D)
+        if self.output == "tokens":
+            return torch.cat([token, tokens], dim=1).transpose(1, 2)[..., None]
+        if self.projection is not None:
+            token = torch.cat([token, token @ self.projection], dim=2)
+        return token.transpose(1, 2)[..., None]
 
     @torch.no_grad()
     def attention_maps(self, images: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
         """Return how the tokens of each block look at each other; the class token is the first.
 
         Args:
-            images: ``(N, 3, H, W)``, normalised.
+            images: ``(N, 3, H, W)``, normalised; with side information, of a camera that was never seen.
 
         Returns:
             For each block ``(N, heads, 1 + h * w, 1 + h * w)``, rows that sum to 1; and h and w.
@@ -243,14 +349,30 @@ class VisionTransformer(Backbone):
         return found, grid
 
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """Resize, in place, a position embedding that was made for images of another size."""
+        """Fit, in place, a position embedding of another image size, and cameras without one that was never seen."""
         key = f"{prefix}pos_embed"
         stored = state_dict.get(key)
-        if stored is None or stored.ndim != 3 or stored.shape[1] == self.pos_embed.shape[1]:
-            return
-        if stored.shape[1] < 2 or stored.shape[2] != self.dim:
-            return  # of another network, as the report of what does not fit will say
-        state_dict[key] = resize_position_embedding(stored, grid_of(stored.shape[1] - 1, self.grid), self.grid)
+        wanted = self.pos_embed.shape
+        fits = stored is not None and stored.ndim == 3 and stored.shape[1] > 1 and stored.shape[2] == wanted[2]
+        if fits and stored.shape[1] != wanted[1]:  # one of another network stays, for the report of what does not fit
+            grid = grid_of(stored.shape[1] - 1, self.grid)
+            state_dict[key] = resize_position_embedding(stored, grid, self.grid)
+        key = f"{prefix}sie_embed"
+        stored = state_dict.get(key)
+        if stored is not None and self.sie_embed is not None and 0 < len(stored) == len(self.sie_embed) - 1:
+            state_dict[key] = torch.cat([stored, stored.mean(dim=0, keepdim=True)])
+            logger.info("%s has no camera that was never seen; the mean of its %d cameras is one", key, len(stored))
+
+
+def _check_options(stride: Sequence[int], image_size: Sequence[int], output: str, hide_camera: float) -> None:
+    if len(stride) != 2 or min(stride) < 1:
+        raise ValueError(f"MODEL.BACKBONE.STRIDE_SIZE must be two numbers of at least 1, got {tuple(stride)}")
+    if min(image_size) < PATCH:
+        raise ValueError(f"INPUT.SIZE_TRAIN must be at least a patch, {PATCH} pixels, got {tuple(image_size)}")
+    if output not in OUTPUTS:
+        raise ValueError(f"MODEL.BACKBONE.OUTPUT must be one of {', '.join(OUTPUTS)}, got {output!r}")
+    if not 0 <= hide_camera < 1:
+        raise ValueError(f"MODEL.BACKBONE.SIE_HIDE_RATE must be in [0, 1), got {hide_camera}")
 
 
 def grid_of(positions: int, like: tuple[int, int]) -> tuple[int, int]:
@@ -288,9 +410,9 @@ def resize_position_embedding(embedding: Tensor, grid: tuple[int, int], wanted: 
 def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
     """Build a vision transformer, and load ImageNet weights if ``MODEL.BACKBONE.PRETRAIN``.
 
-    ``DEPTH`` is ``deit_tiny``, ``deit_small``, ``base``, or v1.3's ``small``, which has 8 blocks as wide as ``base``.
-    ``STRIDE_SIZE``, ``DROP_PATH_RATIO``, ``DROP_RATIO``, ``ATT_DROP_RATE``, ``PRETRAIN`` and ``PRETRAIN_PATH`` of
-    ``MODEL.BACKBONE`` are read, and ``INPUT.SIZE_TRAIN``.
+    ``DEPTH`` is ``deit_tiny``, ``deit_small``, ``base``, ``clip_base``, or v1.3's ``small``, which has 8 blocks as wide
+    as ``base``. ``STRIDE_SIZE``, ``DROP_PATH_RATIO``, ``DROP_RATIO``, ``ATT_DROP_RATE``, ``OUTPUT``, ``WITH_SIE``,
+    ``SIE_*``, ``PRETRAIN`` and ``PRETRAIN_PATH`` of ``MODEL.BACKBONE`` are read, and ``INPUT.SIZE_TRAIN``.
 
     Raises:
         KeyError: if there is no such depth, or nobody published weights of it.
@@ -305,7 +427,11 @@ def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
         drop_path=node.DROP_PATH_RATIO,
         attention_drop=node.ATT_DROP_RATE,
         drop=node.DROP_RATIO,
+        output=node.OUTPUT,
+        num_cameras=len(node.SIE_CAMERAS) if node.WITH_SIE else None,
+        camera_weight=node.SIE_COE,
+        hide_camera=node.SIE_HIDE_RATE,
     )
     classifier = ("head.*", "head_dist.*", "pre_logits.*", "fc.*")
-    load_pretrained(net, node, PRETRAINED, node.DEPTH, may_ignore=classifier)
+    load_pretrained(net, node, PRETRAINED, node.DEPTH, may_miss=("sie_embed", "projection"), may_ignore=classifier)
     return net

@@ -124,6 +124,98 @@ def test_weights_and_images_of_another_size(caplog):
         load_weights(large, other, source="other")
 
 
+@torch.no_grad()
+def test_what_it_returns():
+    images = torch.randn(2, 3, 48, 32)
+    nets = {output: tiny(48, 32, output=output) for output in ("auto", "class", "map", "tokens")}
+    net = nets["map"]
+    tokens, _ = net._tokens(images)
+    entering = net.blocks[0](tokens)
+    last = net.norm(net.blocks[1](entering))  # (2, 1 + 6, 24)
+    torch.testing.assert_close(nets["auto"](images)[:, :, 0, 0], last[:, 0])
+    assert torch.equal(nets["auto"](images), nets["class"](images))
+    plane = nets["map"](images)
+    assert plane.shape == (2, 24, 3, 2)
+    torch.testing.assert_close(plane[:, :, 2, 1], last[:, 1 + 2 * 2 + 1])
+    every = nets["tokens"](images)
+    torch.testing.assert_close(every[..., 0].transpose(1, 2), torch.cat([last[:, :1], entering], dim=1))
+    assert [nets[name].output_shape().stride for name in ("auto", "map", "tokens")] == [None, 16, None]
+
+
+def with_cameras(**options):
+    return tiny(num_cameras=3, camera_weight=2.0, **options)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("hide", [0.0, 0.5])
+def test_a_camera_is_added_to_every_token(hide):
+    net = with_cameras(hide_camera=hide)
+    images = torch.randn(4, 3, 32, 16)
+    plain, _ = tiny()._tokens(images)  # the same seed; side information is drawn later
+    net.load_state_dict({**net.state_dict(), **tiny().state_dict()})
+    tokens, _ = net._tokens(images, torch.tensor([2, 0, -1, 7]))
+    unseen = net.sie_embed[3] if hide else net.sie_embed[:3].mean(dim=0)
+    for image, row in enumerate([net.sie_embed[2], net.sie_embed[0], unseen, unseen]):
+        torch.testing.assert_close(tokens[image], plain[image] + 2.0 * row)
+    torch.testing.assert_close(net(images), net(images, torch.full((4,), -1)))  # nothing said: never seen
+
+
+def test_some_training_images_train_the_unseen_camera():
+    net = with_cameras(hide_camera=0.25).train()
+    net._tokens(torch.randn(400, 3, 32, 16), torch.zeros(400, dtype=torch.int64))[0].sum().backward()
+    share = net.sie_embed.grad[:, 0, 0] / net.sie_embed.grad[:, 0, 0].sum()
+    assert share[0] == pytest.approx(0.75, abs=0.08)
+    assert share[3] == pytest.approx(0.25, abs=0.08)
+    assert share[1] == share[2] == 0
+    with pytest.raises(ValueError, match="needs the cameras of the training images"):
+        net(torch.randn(1, 3, 32, 16))
+
+
+def test_cameras_of_other_weights(caplog):
+    caplog.set_level("INFO")
+    net = with_cameras()
+    rows = torch.randn(3, 1, 24)
+    load_weights(net, {**net.state_dict(), "sie_embed": rows}, source="theirs")
+    torch.testing.assert_close(net.sie_embed, torch.cat([rows, rows.mean(dim=0, keepdim=True)]))
+    assert "the mean of its 3 cameras" in caplog.text
+    with pytest.raises(WeightsMismatch, match="sie_embed"):
+        load_weights(net, {**net.state_dict(), "sie_embed": torch.randn(2, 1, 24)}, source="theirs")
+    with pytest.raises(WeightsMismatch, match="sie_embed"):
+        load_weights(tiny(), {**tiny().state_dict(), "sie_embed": rows}, source="theirs")
+
+
+@torch.no_grad()
+def test_clips_ways():
+    layout = ViTLayout(dim=24, depth=2, heads=3, eps=1e-5, clip=True, projection=5)
+    torch.manual_seed(0)
+    net = VisionTransformer(layout=layout, image_size=(32, 16), num_cameras=1, camera_weight=0.5).eval()
+    images = torch.randn(2, 3, 32, 16)
+    patches = F.conv2d(images, net.patch_embed.proj.weight, stride=16).flatten(2).transpose(1, 2)
+    tokens = torch.cat([net.cls_token.expand(2, -1, -1), patches], dim=1) + net.pos_embed
+    tokens[:, 0] += 0.5 * net.sie_embed[0, 0]  # the class token alone
+    tokens = F.layer_norm(tokens, (24,), eps=1e-5)
+    for block in net.blocks:
+        assert block.norm1.eps == 1e-5
+        tokens = tokens + block.attn(block.norm1(tokens))
+        hidden = block.mlp.fc1(block.norm2(tokens))
+        tokens = tokens + block.mlp.fc2(hidden * torch.sigmoid(1.702 * hidden))
+    token = F.layer_norm(tokens[:, 0], (24,), eps=1e-5)
+    expected = torch.cat([token, token @ net.projection], dim=1)
+    torch.testing.assert_close(net(images, torch.zeros(2, dtype=torch.int64))[:, :, 0, 0], expected)
+    assert net.output_shape().channels == 24 + 5
+    assert VisionTransformer(layout=layout, output="map").output_shape().channels == 24
+
+
+def test_layers_from_the_embeddings_to_the_last_norm():
+    net = with_cameras()
+    layers = {name: net.layer_of(name) for name, _ in net.named_parameters()}
+    assert net.num_layers == 3
+    assert {layers[name] for name in ("cls_token", "pos_embed", "sie_embed", "patch_embed.proj.weight")} == {0}
+    assert layers["blocks.0.attn.qkv.weight"] == 1
+    assert layers["blocks.1.mlp.fc2.bias"] == 2
+    assert layers["norm.weight"] == 3
+
+
 def config(depth, *options):
     cfg = get_cfg()
     cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH = "build_vit_backbone", depth
@@ -165,10 +257,12 @@ def test_imagenet_weights_without_their_classifier(tmp_path):
     [
         (("MODEL.BACKBONE.STRIDE_SIZE", (0, 16)), "STRIDE_SIZE must be two numbers of at least 1, got"),
         (("INPUT.SIZE_TRAIN", [8, 64]), "SIZE_TRAIN must be at least a patch, 16 pixels, got"),
+        (("MODEL.BACKBONE.OUTPUT", "patches"), "OUTPUT must be one of auto, class, map, tokens, got 'patches'"),
+        (("MODEL.BACKBONE.SIE_HIDE_RATE", 1.0), r"SIE_HIDE_RATE must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_sizes_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message), torch.device("meta"):
         build_vit_backbone(config("small", *options))
-    with pytest.raises(KeyError, match="knows deit_tiny, deit_small, small, base"):
+    with pytest.raises(KeyError, match="knows deit_tiny, deit_small, small, base, clip_base"):
         build_vit_backbone(config("huge"))
