@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from ..config import CfgNode, configurable
 from ..utils import comm
 from ..utils.worker_signals import leave_signals_to_parent
+from .cameras import camera_names, camera_places
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
 from .datasets.build import dataset_labels, dataset_options, dataset_root
@@ -56,7 +57,8 @@ def _train_loader_from_config(
         _check_batch_fits(len(items), cfg.SOLVER.IMS_PER_BATCH, f"DATASETS.NAMES ({', '.join(cfg.DATASETS.NAMES)})")
         transforms = build_transforms(cfg) if transforms is None else transforms
         cache = build_image_cache(cfg, [item[0] for item in items], transforms)
-        train_set = CommDataset(items, transforms, relabel=True, cache=cache)
+        cameras = camera_places(cfg, [str(item[2]) for item in items], training=True)
+        train_set = CommDataset(items, transforms, relabel=True, cache=cache, cameras=cameras)
     else:
         _warn_of_unused("train_set", transforms, dataset_options)
         if cfg.DATALOADER.CACHE:
@@ -132,10 +134,9 @@ def _test_loader_from_config(
         if dataset_name is None:
             raise ValueError("build_reid_test_loader(cfg) needs dataset_name=..., or test_set=... and num_query=...")
         logger.info("Prepare testing set")
-        items, num_query = _test_items(cfg, dataset_name, dataset_options)
-        test_set = CommDataset(
-            items, build_transforms(cfg, is_train=False) if transforms is None else transforms, relabel=False
-        )
+        items, num_query, cameras = _test_items(cfg, dataset_name, dataset_options)
+        transforms = build_transforms(cfg, is_train=False) if transforms is None else transforms
+        test_set = CommDataset(items, transforms, relabel=False, cameras=cameras)
     else:
         _warn_of_unused("test_set", transforms, dataset_options)
     return {
@@ -223,8 +224,10 @@ def _check_identities_are_its_own(name: str, pids: set[Any], owners: dict[Any, s
             )
 
 
-def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
-    """Return queries and gallery of a data set in one list, and the number of queries."""
+def _test_items(
+    cfg: CfgNode, name: str, options: dict[str, Any]
+) -> tuple[list[tuple[Any, ...]], int, list[int] | None]:
+    """Return queries and gallery of a data set in one list, the number of queries, and the places of the cameras."""
     label = dataset_labels(cfg.DATASETS.TESTS).get(name, "")
     data = _open(cfg, name, label, options)
     if comm.is_main_process() and hasattr(data, "show_test"):
@@ -232,7 +235,12 @@ def _test_items(cfg: CfgNode, name: str, options: dict[str, Any]) -> tuple[list[
     items, num_query = embedded_images(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
     if ":" in name and name in cfg.DATASETS.NAMES and "train" in getattr(data, "stored_splits", ("train",)):
         _warn_of_training_images(name, data)
-    return items, num_query
+    names = {item[2]: own for split in ("query", "gallery") for item, own in _with_camera_names(data, split)}
+    return items, num_query, camera_places(cfg, [names[item[2]] for item in items])
+
+
+def _with_camera_names(data: Any, split: str) -> Iterable[tuple[tuple[Any, ...], str]]:
+    return zip(getattr(data, split), camera_names(data, split), strict=True)
 
 
 def _warn_of_training_images(name: str, data: Any) -> None:

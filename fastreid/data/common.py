@@ -28,6 +28,8 @@ class CommDataset(Dataset):
         relabel: replace pids and camids by their places in the sorted ``pids`` and ``cams``: class labels. Strings sort
             as strings: ``market1501_1002`` comes before ``market1501_2``.
         cache: reads the images, and keeps them; ``None``: they are read from their files each time.
+        cameras: for each image the place of its camera in the model's list of cameras, which goes into its dict as
+            ``cameras``; see :func:`~fastreid.data.cameras.camera_places`. ``None``: there is no such entry.
 
     Attributes:
         img_items, transform, relabel: the arguments.
@@ -45,8 +47,10 @@ class CommDataset(Dataset):
         relabel: bool = True,
         *,
         cache: ImageCache | None = None,
+        cameras: Sequence[int] | None = None,
     ) -> None:
         self.img_items = img_items
+        self._cameras = cameras
         self.transform = _bound(transform, img_items)
         self.relabel = relabel
         self._cache = cache
@@ -64,8 +68,9 @@ class CommDataset(Dataset):
 
         Returns:
             ``images``: what the transform makes, by ``build_transforms`` uint8 ``(3, H, W)``; ``targets``, ``camids``:
-            int; ``img_paths``: str. If the transform leaves stages to the device (``INPUT.ON_DEVICE``), ``images`` is
-            what they take, and ``on_device`` holds the parameters of each, float32 ``(P,)``, by its name.
+            int; ``img_paths``: str; perhaps ``cameras``: int. If the transform leaves stages to the device
+            (``INPUT.ON_DEVICE``), ``images`` is what they take, and ``on_device`` holds the parameters of each, float32
+            ``(P,)``, by its name.
 
         Raises:
             ImageReadError: if the image cannot be read; names the file.
@@ -83,6 +88,8 @@ class CommDataset(Dataset):
             pid, camid = self.pid_dict[pid], self.cam_dict[camid]
         # Plain text: a StoredPath would take the places of all images along to the trainer.
         labels = {"targets": pid, "camids": camid, "img_paths": str(img_path)}
+        if self._cameras is not None:
+            labels["cameras"] = self._cameras[int(index)]
         if isinstance(image, tuple):
             image, parameters = image
             return {"images": image, **labels, ON_DEVICE: parameters}

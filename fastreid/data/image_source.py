@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .cameras import camera_names
 from .datasets.bases import IMAGE_ENDINGS, check_listed
 from .datasets.build import DATASET_REGISTRY, dataset_labels, dataset_options
 from .storage.dataset import open_dataset
@@ -28,6 +29,7 @@ class SourceImage:
         split: ``query``, ``gallery``, ``train``, or empty.
         identity: the identity as its owner wrote it; empty: it is the ``pid``.
         camera: likewise.
+        camera_name: of its camera in training; empty: not known.
     """
 
     img_path: str
@@ -36,6 +38,7 @@ class SourceImage:
     split: str = ""
     identity: str = ""
     camera: str = ""
+    camera_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,8 @@ def _of_split(data: Any, split: str) -> list[SourceImage]:
     items = getattr(data, split)
     written = data.labels_as_written(split) if hasattr(data, "labels_as_written") else [("", "")] * len(items)
     return [
-        SourceImage(path, pid, camid, split, *texts)
-        for (path, pid, camid, *_), texts in zip(items, written, strict=True)
+        SourceImage(path, pid, camid, split, *texts, camera)
+        for (path, pid, camid, *_), texts, camera in zip(items, written, camera_names(data, split), strict=True)
     ]
 
 

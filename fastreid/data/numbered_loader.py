@@ -33,7 +33,12 @@ class NumberedBatch(NamedTuple):
 
 
 def build_numbered_loader(
-    cfg: CfgNode, items: Sequence[tuple[str, int, int]], batches: Sequence[Sequence[int]], *, skip_broken: bool = False
+    cfg: CfgNode,
+    items: Sequence[tuple[str, int, int]],
+    batches: Sequence[Sequence[int]],
+    *,
+    skip_broken: bool = False,
+    cameras: Sequence[int] | None = None,
 ) -> DataLoader:
     """Build a loader that yields a :class:`NumberedBatch` for each of ``batches``, preprocessed as in a test.
 
@@ -42,10 +47,11 @@ def build_numbered_loader(
         items: ``(img_path, pid, camid)`` of all images, labels as ints.
         batches: places in ``items``.
         skip_broken: an image that cannot be read is left out of its batch; False: it is an ``ImageReadError``.
+        cameras: see :class:`~fastreid.data.common.CommDataset`.
     """
-    images = _Numbered(CommDataset(items, build_transforms(cfg, is_train=False), relabel=False), skip_broken)
+    images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=False, cameras=cameras)
     options = loader_options(cfg.TEST.NUM_WORKERS, wants_pinned_memory(cfg), seed=0)
-    return NamingLoader(images, batch_sampler=batches, **{**options, "collate_fn": _collate})
+    return NamingLoader(_Numbered(images, skip_broken), batch_sampler=batches, **{**options, "collate_fn": _collate})
 
 
 class _Numbered(Dataset):

@@ -47,6 +47,7 @@ from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
 from .resume import check_all_find, continue_from_v1, restore_run, run_state
 from .setup import default_argument_parser, default_setup, save_config
+from .side_information import with_cameras_of
 from .simple_trainer import SimpleTrainer
 
 __all__ = [
@@ -89,6 +90,10 @@ class DefaultTrainer(TrainerBase):
         import_custom_modules(cfg.CUSTOM_IMPORTS)
         loader = self.build_train_loader(cfg)
         cfg = self.auto_scale_hyperparams(cfg, loader.dataset.num_classes)
+        completed = with_cameras_of(cfg, loader.dataset)
+        if completed is not cfg:
+            _write_down(completed)
+        cfg = completed
         model = self.build_model(cfg)
         optimizer, param_wrapper = self.build_optimizer(cfg, model)
         self._trainer = _build_inner_trainer(cfg, model, loader, optimizer, param_wrapper)
@@ -402,12 +407,17 @@ class DefaultTrainer(TrainerBase):
         cfg.defrost()
         logger.info("Auto-scaling the num_classes=%d", num_classes)
         cfg.MODEL.HEADS.NUM_CLASSES = num_classes
-        if comm.is_main_process() and cfg.OUTPUT_DIR:
-            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-            save_config(cfg)
+        _write_down(cfg)
         if frozen:
             cfg.freeze()
         return cfg
+
+
+def _write_down(cfg: CfgNode) -> None:
+    """Write the config that the training set has completed into ``OUTPUT_DIR``."""
+    if comm.is_main_process() and cfg.OUTPUT_DIR:
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        save_config(cfg)
 
 
 def best_metric_name(name: str, labels: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from torch import nn
 
 from .. import __version__
 from ..config import CfgNode
+from ..data.cameras import camera_places
 from ..data.image_source import ImageSource, SourceImage
 from ..data.numbered_loader import build_numbered_loader
 from ..evaluation import inference_context
@@ -184,7 +185,10 @@ def _embed_chunks(
     places = [range(number * chunk, min((number + 1) * chunk, len(images))) for number in chunks]
     batches = [[part[at : at + batch] for at in range(0, len(part), batch)] for part in places]
     items = [(image.img_path, _number(image.pid), _number(image.camid)) for image in images]
-    loader = build_numbered_loader(cfg, items, [one for part in batches for one in part], skip_broken=skip_broken)
+    cameras = camera_places(cfg, [image.camera_name for image in images])
+    loader = build_numbered_loader(
+        cfg, items, [one for part in batches for one in part], skip_broken=skip_broken, cameras=cameras
+    )
     network = inference_model(cfg, model)
     start, total = time.perf_counter(), sum(map(len, places))
 

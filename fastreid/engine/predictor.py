@@ -13,6 +13,7 @@ from ..modeling import build_model
 from ..utils.checkpoint import Checkpointer
 from ..utils.custom_imports import import_custom_modules
 from .inference import inference_model
+from .side_information import take_cameras_of_checkpoint
 
 __all__ = ["DefaultPredictor", "load_model"]
 
@@ -23,7 +24,8 @@ def load_model(cfg: CfgNode) -> tuple[nn.Module, dict[str, Any]]:
     """Build the model of a config, and load ``MODEL.WEIGHTS``.
 
     Args:
-        cfg: not changed; ``MODEL.BACKBONE.PRETRAIN`` is not used, since the weights come from the checkpoint.
+        cfg: not changed, but that side information without ``MODEL.BACKBONE.SIE_CAMERAS`` gets those of the
+            checkpoint; ``MODEL.BACKBONE.PRETRAIN`` is not used, since the weights come from the checkpoint.
 
     Returns:
         The model in eval mode, and the ``meta`` of the checkpoint: an empty dict where it has none. Its thresholds are
@@ -34,6 +36,7 @@ def load_model(cfg: CfgNode) -> tuple[nn.Module, dict[str, Any]]:
         WeightsMismatch: if it does not fit.
     """
     import_custom_modules(cfg.CUSTOM_IMPORTS)
+    take_cameras_of_checkpoint(cfg)
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False

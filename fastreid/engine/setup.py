@@ -18,6 +18,7 @@ from ..utils.custom_imports import import_custom_modules
 from ..utils.env import seed_all_rng
 from ..utils.logger import setup_logger
 from .launch import DEFAULT_TIMEOUT
+from .side_information import take_cameras_of_checkpoint
 
 __all__ = [
     "default_argument_parser",
@@ -85,7 +86,8 @@ def default_setup(cfg: CfgNode, args: Any) -> None:
     """Prepare a process: output folder, logging, the user's own code, seeds; write down what is about to run.
 
     Args:
-        cfg: the config of the run.
+        cfg: the config of the run; for ``eval_only`` its side information gets the cameras of the checkpoint, where it
+            names none.
         args: the parsed command line; only logged, but for ``eval_only`` and ``config_file``.
     """
     rank = comm.get_rank()
@@ -94,6 +96,8 @@ def default_setup(cfg: CfgNode, args: Any) -> None:
     comm.synchronize()
     setup_logger(cfg.OUTPUT_DIR or None, distributed_rank=rank)
     import_custom_modules(cfg.CUSTOM_IMPORTS)
+    if getattr(args, "eval_only", False):
+        take_cameras_of_checkpoint(cfg)
 
     logger.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
     logger.info("Environment info:\n%s", collect_env_info())

@@ -33,4 +33,6 @@ def test_a_recipe_builds_its_model(name):
     cfg.MODEL.HEADS.NUM_CLASSES = 3
     shape = embedding_shape(cfg.MODEL.dump(), tuple(cfg.INPUT.SIZE_TEST))
     width = cfg.MODEL.HEADS.EMBEDDING_DIM or cfg.MODEL.HEADS.FC_DIM or cfg.MODEL.BACKBONE.FEAT_DIM
-    assert shape == (2, width * (8 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 1))
+    views = 8 if cfg.MODEL.META_ARCHITECTURE == "MGN" else 1
+    views += cfg.MODEL.HEADS.JIGSAW.PARTS if cfg.MODEL.HEADS.NAME == "JigsawPatchHead" else 0
+    assert shape == (2, width * views)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..datasets.bases import ImageDataset, Item, Items
-from ..datasets.build import build_dataset, dataset_labels, dataset_root
+from ..datasets.build import DATASET_REGISTRY, build_dataset, dataset_labels, dataset_root
 from ..stored_path import StorageError
 from .index import COMBINED, SplitIndex, StorageIndex, plain_option
 from .reader import Storage, open_storage
@@ -37,6 +37,8 @@ class StoredDataset(ImageDataset):
         self.storage = storage
         self.stored_splits = tuple(storage.index.splits)
         self.dataset_name = label or storage.index.label
+        registered = DATASET_REGISTRY.get(storage.index.dataset) if storage.index.dataset in DATASET_REGISTRY else None
+        self.label_prefix = getattr(registered, "dataset_name", self.dataset_name)  # of training pids and camids
         self._paths = storage.paths(dataset_root(root))
         if any(split.identities is not None for split in storage.index.splits.values()):
             self.labels_as_written = self._labels_as_written  # as OwnDataset has it; others have not

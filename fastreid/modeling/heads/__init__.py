@@ -5,5 +5,6 @@ from __future__ import annotations
 from .build import REID_HEADS_REGISTRY, build_heads
 from .clas_head import ClasHead
 from .embedding_head import EmbeddingHead
+from .jigsaw_patch_head import JigsawPatchHead
 
-__all__ = ["REID_HEADS_REGISTRY", "ClasHead", "EmbeddingHead", "build_heads"]
+__all__ = ["REID_HEADS_REGISTRY", "ClasHead", "EmbeddingHead", "JigsawPatchHead", "build_heads"]

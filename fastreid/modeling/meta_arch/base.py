@@ -77,6 +77,18 @@ class MetaArch(nn.Module):
         images = images.to(self.device, non_blocking=self.device.type == "cuda").to(self.pixel_mean.dtype)
         return (images - self.pixel_mean) / self.pixel_std
 
+    def side_information(self, batched_inputs: Mapping[str, Any] | Tensor, backbone: nn.Module) -> dict[str, Tensor]:
+        """Return what a backbone wants to know beside the images, as keywords.
+
+        Args:
+            batched_inputs: dict with perhaps ``cameras`` ``(N,)`` int64, or the images alone.
+            backbone: one with ``takes_cameras`` True gets the cameras, where they are known.
+        """
+        cameras = batched_inputs.get("cameras") if isinstance(batched_inputs, Mapping) else None
+        if cameras is None or not getattr(backbone, "takes_cameras", False):
+            return {}
+        return {"cameras": cameras.to(self.device, non_blocking=self.device.type == "cuda")}
+
     def training_targets(self, batched_inputs: Mapping[str, Any] | Tensor) -> Tensor:
         """Return the ``targets`` ``(N,)`` of a batch dict, on the model's device.
 
@@ -92,14 +104,19 @@ class MetaArch(nn.Module):
         return targets.to(self.device)
 
     def losses_at(
-        self, places_of: Callable[[nn.Module], Mapping[str, dict[str, Tensor]]], gt_labels: Tensor
+        self,
+        places_of: Callable[[nn.Module], Mapping[str, dict[str, Tensor]]],
+        gt_labels: Tensor,
+        *,
+        shares: Mapping[str, float] | None = None,
     ) -> dict[str, Tensor]:
-        """Compute every loss at each of its places, and divide it by their number.
+        """Compute every loss at each of its places, times the place's share.
 
         Args:
             places_of: returns, for a loss, the outputs that it is called with, by the name of the place. That name is
                 put behind the loss's own (``loss_cls_b1``), unless it is empty.
             gt_labels: ``(N,)`` int64 classes.
+            shares: of the places, by name; ``None``: equal ones, which sum to 1.
 
         Returns:
             Scalars by name, each already times its weight.
@@ -121,7 +138,7 @@ class MetaArch(nn.Module):
                         raise ValueError(
                             f"{name} returns {key!r}, as another loss of MODEL.LOSSES.NAME does; rename one"
                         )
-                    losses[key] = value / len(places)
+                    losses[key] = value / len(places) if shares is None else value * shares[place]
         return losses
 
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:

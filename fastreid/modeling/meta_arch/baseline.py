@@ -65,9 +65,12 @@ class Baseline(MetaArch):
         """
         backbone = build_backbone(cfg)
         check_feature_dim(cfg, backbone)
+        heads = build_heads(cfg)
+        if hasattr(heads, "start_from"):
+            heads.start_from(backbone)
         return {
             "backbone": backbone,
-            "heads": build_heads(cfg),
+            "heads": heads,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "loss_kwargs": loss_arguments(cfg),
@@ -78,6 +81,7 @@ class Baseline(MetaArch):
 
         Args:
             batched_inputs: dict with ``images`` and, in training mode, ``targets`` ``(N,)`` int64; or the images alone.
+                A backbone with side information also reads ``cameras`` ``(N,)`` int64, -1 for one never seen.
                 Images are ``(N, 3, H, W)``, uint8 or float, RGB, 0..255, on any device.
 
         Returns:
@@ -87,7 +91,8 @@ class Baseline(MetaArch):
         Raises:
             ValueError: in training mode without ``targets``.
         """
-        features = self.backbone(self.preprocess_image(batched_inputs))  # (N, C, h, w)
+        side = self.side_information(batched_inputs, self.backbone)
+        features = self.backbone(self.preprocess_image(batched_inputs), **side)  # (N, C, h, w)
         if not self.training:
             return self.heads(features)
         targets = self.training_targets(batched_inputs)
@@ -95,6 +100,8 @@ class Baseline(MetaArch):
 
     def losses(self, outputs: dict[str, Tensor], gt_labels: Tensor) -> dict[str, Tensor]:
         """Compute every loss, and log the accuracy of the classifier.
+
+        Of a head with parts, the whole counts one half, and its parts the other in equal shares.
 
         Args:
             outputs: what the head returns in training mode.
@@ -107,7 +114,11 @@ class Baseline(MetaArch):
             ValueError: if the model has no losses, or two of them have the same name.
         """
         log_accuracy(outputs["pred_class_logits"], gt_labels)
-        return self.losses_at(lambda _: {"": outputs}, gt_labels)
+        parts = outputs.get("parts")
+        if not parts:
+            return self.losses_at(lambda _: {"": outputs}, gt_labels)
+        shares = {"": 0.5, **dict.fromkeys(parts, 0.5 / len(parts))}
+        return self.losses_at(lambda _: {"": outputs, **parts}, gt_labels, shares=shares)
 
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Make keys of other origin this model's, in place: those of a bare network, and old pixel statistics.

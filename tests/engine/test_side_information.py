@@ -1,0 +1,99 @@
+"""Side information from the data set to the embedding: in training, in evaluation, in features on disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from fastreid.data import build_reid_test_loader
+from fastreid.data.image_source import find_images
+from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup
+from fastreid.engine.extraction import extract_features
+from fastreid.engine.predictor import load_model
+from fastreid.engine.side_information import take_cameras_of_checkpoint, with_cameras_of
+from fastreid.evaluation.feature_folder import read_feature_folder
+from fastreid.modeling.backbones import vision_transformer
+from fastreid.modeling.backbones.vision_transformer import ViTLayout
+
+from .tiny import tiny_cfg
+
+CAMERAS = ["market1501_0", "market1501_1"]
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setitem(vision_transformer.LAYOUTS, "tiny", ViTLayout(dim=24, depth=2, heads=3, mlp_ratio=2.0))
+
+
+def config(root, output, *options):
+    vit = {
+        "MODEL.BACKBONE.NAME": "build_vit_backbone",
+        "MODEL.BACKBONE.DEPTH": "tiny",
+        "MODEL.BACKBONE.FEAT_DIM": 24,
+        "MODEL.BACKBONE.WITH_SIE": True,
+        "MODEL.BACKBONE.OUTPUT": "tokens",
+        "MODEL.HEADS.NAME": "JigsawPatchHead",
+        "MODEL.HEADS.POOL_LAYER": "Identity",
+        "MODEL.HEADS.JIGSAW.PARTS": 2,
+        "INPUT.SIZE_TRAIN": [32, 16],
+        "INPUT.SIZE_TEST": [32, 16],
+        "SOLVER.MAX_EPOCH": 2,
+        "SOLVER.LAYER_DECAY": 0.8,
+    }
+    return tiny_cfg(root, output, *(word for pair in vit.items() for word in pair), *options)
+
+
+@pytest.fixture
+def trained(market, tmp_path):
+    cfg = config(market, tmp_path / "run")
+    trainer = DefaultTrainer(cfg)
+    trainer.train()
+    assert cfg.MODEL.BACKBONE.SIE_CAMERAS == []
+    return trainer
+
+
+def test_from_training_to_features_on_disk(trained, market, tmp_path):
+    backbone = trained.model.backbone
+    assert backbone.sie_embed.shape == (3, 1, 24)
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert written["MODEL"]["BACKBONE"]["SIE_CAMERAS"] == CAMERAS
+    rates = {round(group["initial_lr"] / trained.cfg.SOLVER.BASE_LR, 6) for group in trained.optimizer.param_groups}
+    assert rates == {1.0, 0.8, 0.64, 0.512}  # behind the blocks, two blocks, embeddings
+
+    weights = str(tmp_path / "run" / "model_final.pth")
+    cfg = config(market, tmp_path / "eval", "MODEL.WEIGHTS", weights, "MODEL.HEADS.NUM_CLASSES", 6)
+    model, _ = load_model(cfg)  # from the recipe, which names no cameras
+    assert cfg.MODEL.BACKBONE.SIE_CAMERAS == CAMERAS
+    loader, _ = build_reid_test_loader(cfg, dataset_name="Market1501")
+    with torch.no_grad():
+        batches = list(loader)
+        expected = torch.cat([model(batch) for batch in batches])
+        blind = torch.cat([model(batch["images"]) for batch in batches])
+    assert not torch.allclose(expected, blind, atol=1e-4)
+    cameras = torch.cat([batch["cameras"] for batch in batches])
+    assert torch.equal(cameras, torch.cat([batch["camids"] for batch in batches]))  # 0 and 1 in both
+
+    folder = str(tmp_path / "features")
+    extract_features(cfg, model, find_images("Market1501", root=str(market)), folder)
+    features = np.asarray(read_feature_folder(folder).features)
+    np.testing.assert_allclose(features, expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_evaluation_alone_takes_the_cameras_of_the_checkpoint(trained, market, tmp_path):
+    cfg = config(market, tmp_path / "eval", "MODEL.WEIGHTS", str(tmp_path / "run" / "model_final.pth"))
+    cfg.freeze()
+    default_setup(cfg, default_argument_parser().parse_args(["--eval-only"]))
+    assert cfg.is_frozen()
+    assert cfg.MODEL.BACKBONE.SIE_CAMERAS == CAMERAS
+    given = config(market, tmp_path / "eval", "MODEL.WEIGHTS", "x.pth", "MODEL.BACKBONE.SIE_CAMERAS", ["a"])
+    take_cameras_of_checkpoint(given)
+    assert given.MODEL.BACKBONE.SIE_CAMERAS == ["a"]
+
+
+def test_a_training_set_that_tells_no_cameras(market, tmp_path):
+    with pytest.raises(ValueError, match="a training set of list does not tell its cameras"):
+        with_cameras_of(config(market, tmp_path), [])
+    cfg = config(market, tmp_path, "MODEL.BACKBONE.WITH_SIE", False)
+    assert with_cameras_of(cfg, []) is cfg
