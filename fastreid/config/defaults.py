@@ -86,6 +86,8 @@ _C.MODEL.BACKBONE.WITH_SIE = False
 _C.MODEL.BACKBONE.SIE_CAMERAS = []
 _C.MODEL.BACKBONE.SIE_COE = 3.0
 _C.MODEL.BACKBONE.SIE_HIDE_RATE = 0.1
+# Three convolutions at half resolution before the patches (the ICS of TransReID-SSL, arXiv:2111.12084).
+_C.MODEL.BACKBONE.CONV_STEM = False
 # Patch stride in pixels, down and across; rates in [0, 1): of skipped blocks, dropped activations, dropped attention.
 _C.MODEL.BACKBONE.STRIDE_SIZE = (16, 16)
 _C.MODEL.BACKBONE.DROP_PATH_RATIO = 0.1

@@ -15,7 +15,7 @@ from fastreid.engine.predictor import load_model
 from fastreid.engine.side_information import take_cameras_of_checkpoint, with_cameras_of
 from fastreid.evaluation.feature_folder import read_feature_folder
 from fastreid.modeling.backbones import vision_transformer
-from fastreid.modeling.backbones.vision_transformer import ViTLayout
+from fastreid.modeling.backbones.vit_parts import ViTLayout
 
 from .tiny import tiny_cfg
 

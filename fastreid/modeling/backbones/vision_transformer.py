@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,44 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...config import CfgNode
-from ...layers.drop_path import DropPath
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
-from .common import layout_of, load_pretrained, warn_of_unread
+from .common import Norm, layout_of, load_pretrained, warn_of_unread
+from .vit_parts import PATCH, Block, PatchEmbed, ViTLayout
 
-__all__ = ["LAYOUTS", "VisionTransformer", "ViTLayout", "build_vit_backbone", "resize_position_embedding"]
+__all__ = ["LAYOUTS", "VisionTransformer", "build_vit_backbone", "resize_position_embedding"]
 
 logger = logging.getLogger(__name__)
 
-PATCH = 16  # pixels
 OUTPUTS = ("auto", "class", "map", "tokens")
-
-
-@dataclass(frozen=True)
-class ViTLayout:
-    """What tells the variants apart.
-
-    Args:
-        dim: width of a token.
-        depth: blocks.
-        heads: of the attention; ``dim`` is a multiple of it.
-        mlp_ratio: width of the hidden layer in a block, in units of ``dim``.
-        qkv_bias: queries, keys and values have a bias.
-        scale: of the products of queries and keys; ``None``: one over the root of a head's width.
-        eps: of the norms.
-        clip: CLIP's ways: a norm before the first block, ``x sigmoid(1.702 x)`` in place of GELU, patches without bias,
-            and a camera is added to the class token alone.
-        projection: width of CLIP's projection of the class token, which comes behind the token itself; 0: none.
-    """
-
-    dim: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp_ratio: float = 4.0
-    qkv_bias: bool = True
-    scale: float | None = None
-    eps: float = 1e-6
-    clip: bool = False
-    projection: int = 0
 
 
 LAYOUTS = {
@@ -69,101 +39,6 @@ PRETRAINED = {
     "base": "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-vitjx/"
     "jx_vit_base_p16_224-80ecf9dd.pth",
 }
-
-
-class Attention(nn.Module):
-    """Self-attention of several heads.
-
-    Args:
-        layout: of the network.
-        attention_drop: share of the attention weights that are dropped in training.
-        drop: likewise of the output.
-    """
-
-    def __init__(self, layout: ViTLayout, *, attention_drop: float, drop: float) -> None:
-        super().__init__()
-        self.heads = layout.heads
-        self.scale = (layout.dim // layout.heads) ** -0.5 if layout.scale is None else layout.scale
-        self.attention_drop = attention_drop
-        self.qkv = nn.Linear(layout.dim, 3 * layout.dim, bias=layout.qkv_bias)
-        self.proj = nn.Linear(layout.dim, layout.dim)
-        self.proj_drop = nn.Dropout(drop)
-
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries, keys and values ``(N, heads, T, D / heads)`` of tokens ``(N, T, D)``."""
-        return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens ``(N, T, D)`` to the same shape."""
-        dropped = self.attention_drop if self.training else 0.0
-        out = F.scaled_dot_product_attention(*self._split(x), dropout_p=dropped, scale=self.scale)
-        return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))  # (N, T, D)
-
-    def weights(self, x: Tensor) -> Tensor:
-        """Return how much each token looks at each other: ``(N, heads, T, T)``, rows that sum to 1."""
-        query, key, _ = self._split(x)
-        return (query @ key.transpose(-2, -1) * self.scale).softmax(dim=-1)
-
-
-class QuickGELU(nn.Module):
-    """CLIP's approximation of a GELU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x sigmoid(1.702 x)``."""
-        return x * torch.sigmoid(1.702 * x)
-
-
-class Mlp(nn.Module):
-    """Two linear layers with an activation between them."""
-
-    def __init__(self, dim: int, hidden: int, drop: float, act: nn.Module) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.act = act
-        self.fc2 = nn.Linear(hidden, dim)
-        self.drop = nn.Dropout(drop)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, T, D)`` to the same shape."""
-        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
-
-
-class Block(nn.Module):
-    """Attention, then a small network for each token; both behind a norm and beside a shortcut.
-
-    Args:
-        layout: of the network.
-        drop_path: probability that an image skips the attention, and likewise the small network, in training.
-        attention_drop: see :class:`Attention`.
-        drop: share of activations that are dropped.
-    """
-
-    def __init__(self, layout: ViTLayout, *, drop_path: float, attention_drop: float, drop: float) -> None:
-        super().__init__()
-        norm = partial(nn.LayerNorm, layout.dim, eps=layout.eps)
-        self.norm1 = norm()
-        self.attn = Attention(layout, attention_drop=attention_drop, drop=drop)
-        self.drop_path = DropPath(drop_path)
-        self.norm2 = norm()
-        act = QuickGELU() if layout.clip else nn.GELU()
-        self.mlp = Mlp(layout.dim, int(layout.dim * layout.mlp_ratio), drop, act)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens ``(N, T, D)`` to the same shape."""
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
-
-
-class PatchEmbed(nn.Module):
-    """Turn square patches into tokens; a stride below the patch makes neighbours overlap."""
-
-    def __init__(self, dim: int, stride: Sequence[int], *, bias: bool = True) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, dim, PATCH, stride=tuple(stride), bias=bias)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map ``(N, 3, H, W)`` to ``(N, D, h, w)``."""
-        return self.proj(images)
 
 
 class VisionTransformer(Backbone):
@@ -191,10 +66,11 @@ class VisionTransformer(Backbone):
         camera_weight: factor of these embeddings.
         hide_camera: share of training images whose camera counts as never seen, in [0, 1). With 0 the mean embedding
             of all cameras stands for cameras that were never seen.
+        stem_norm: see :class:`PatchEmbed`.
 
     Raises:
-        ValueError: if the images are smaller than a patch, a stride is below 1, a share is out of range, or there is no
-            such output.
+        ValueError: if the images are smaller than a patch, a stride is below 1, or odd with a stem, a share is out of
+            range, or there is no such output.
     """
 
     def __init__(
@@ -210,15 +86,18 @@ class VisionTransformer(Backbone):
         num_cameras: int | None = None,
         camera_weight: float = 3.0,
         hide_camera: float = 0.1,
+        stem_norm: Norm | None = None,
     ) -> None:
         super().__init__()
         _check_options(stride, image_size, output, hide_camera)
+        if stem_norm is not None and any(step % 2 for step in stride):
+            raise ValueError(f"MODEL.BACKBONE.STRIDE_SIZE must be even with CONV_STEM True, got {tuple(stride)}")
         self.layout, self.dim, self.stride = layout, layout.dim, tuple(stride)
         self.output = "class" if output == "auto" else output
         self.camera_weight, self.hide_camera = camera_weight, hide_camera
         self.grid = tuple((side - PATCH) // step + 1 for side, step in zip(image_size, stride, strict=True))
         norm = partial(nn.LayerNorm, layout.dim, eps=layout.eps)
-        self.patch_embed = PatchEmbed(layout.dim, stride, bias=not layout.clip)
+        self.patch_embed = PatchEmbed(layout.dim, stride, bias=not layout.clip, stem_norm=stem_norm)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, layout.dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + math.prod(self.grid), layout.dim))
         self.sie_embed = None if num_cameras is None else nn.Parameter(torch.zeros(num_cameras + 1, 1, layout.dim))
@@ -411,8 +290,9 @@ def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
     """Build a vision transformer, and load ImageNet weights if ``MODEL.BACKBONE.PRETRAIN``.
 
     ``DEPTH`` is ``deit_tiny``, ``deit_small``, ``base``, ``clip_base``, or v1.3's ``small``, which has 8 blocks as wide
-    as ``base``. ``STRIDE_SIZE``, ``DROP_PATH_RATIO``, ``DROP_RATIO``, ``ATT_DROP_RATE``, ``OUTPUT``, ``WITH_SIE``,
-    ``SIE_*``, ``PRETRAIN`` and ``PRETRAIN_PATH`` of ``MODEL.BACKBONE`` are read, and ``INPUT.SIZE_TRAIN``.
+    as ``base``. ``STRIDE_SIZE``, ``CONV_STEM`` and its ``NORM``, ``DROP_PATH_RATIO``, ``DROP_RATIO``,
+    ``ATT_DROP_RATE``, ``OUTPUT``, ``WITH_SIE``, ``SIE_*``, ``PRETRAIN`` and ``PRETRAIN_PATH`` of ``MODEL.BACKBONE`` are
+    read, and ``INPUT.SIZE_TRAIN``.
 
     Raises:
         KeyError: if there is no such depth, or nobody published weights of it.
@@ -431,6 +311,7 @@ def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
         num_cameras=len(node.SIE_CAMERAS) if node.WITH_SIE else None,
         camera_weight=node.SIE_COE,
         hide_camera=node.SIE_HIDE_RATE,
+        stem_norm=node.NORM if node.CONV_STEM else None,
     )
     classifier = ("head.*", "head_dist.*", "pre_logits.*", "fc.*")
     load_pretrained(net, node, PRETRAINED, node.DEPTH, may_miss=("sie_embed", "projection"), may_ignore=classifier)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ...config import CfgNode, configurable
 from ..backbones.common import layout_of
-from ..backbones.vision_transformer import LAYOUTS, Block, VisionTransformer
+from ..backbones.vision_transformer import LAYOUTS, VisionTransformer
+from ..backbones.vit_parts import Block
 from .build import REID_HEADS_REGISTRY
 from .embedding_head import EmbeddingHead
 

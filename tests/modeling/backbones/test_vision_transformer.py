@@ -10,13 +10,11 @@ import torch.nn.functional as F
 from fastreid.config import get_cfg
 from fastreid.modeling.backbones import build_vit_backbone
 from fastreid.modeling.backbones.vision_transformer import (
-    Attention,
-    Block,
     VisionTransformer,
-    ViTLayout,
     grid_of,
     resize_position_embedding,
 )
+from fastreid.modeling.backbones.vit_parts import Attention, Block, ViTLayout
 from fastreid.utils.weights import WeightsMismatch, load_weights
 
 from ..reference import backbone_input, fill_by_name, relative_error
@@ -204,6 +202,24 @@ def test_clips_ways():
     torch.testing.assert_close(net(images, torch.zeros(2, dtype=torch.int64))[:, :, 0, 0], expected)
     assert net.output_shape().channels == 24 + 5
     assert VisionTransformer(layout=layout, output="map").output_shape().channels == 24
+
+
+def test_a_stem_of_convolutions_before_the_patches():
+    net = tiny(64, 32, stem_norm="BN", stride=(8, 16))
+    images = torch.randn(2, 3, 64, 32)
+    names = [name for name, _ in net.patch_embed.named_parameters()]
+    assert "conv.1.IN.weight" in names and "conv.4.BN.bias" in names and "conv.7.weight" in names
+    assert net.patch_embed.proj.weight.shape == (24, 64, 8, 8)
+    with torch.no_grad():
+        half = net.patch_embed.conv(images)
+        assert half.shape == (2, 64, 32, 16)
+        expected = F.conv2d(half, net.patch_embed.proj.weight, net.patch_embed.proj.bias, stride=(4, 8))
+        torch.testing.assert_close(net.patch_embed(images), expected)
+        assert net.grid == expected.shape[2:] == tiny(64, 32, stride=(8, 16)).grid
+        assert net(images).shape == (2, 24, 1, 1)
+    assert net.layer_of("patch_embed.conv.0.weight") == 0
+    with pytest.raises(ValueError, match="STRIDE_SIZE must be even with CONV_STEM True, got"):
+        tiny(64, 32, stem_norm="BN", stride=(8, 15))
 
 
 def test_layers_from_the_embeddings_to_the_last_norm():

@@ -7,7 +7,7 @@ from torch import nn
 from fastreid.config import get_cfg
 from fastreid.modeling import build_model
 from fastreid.modeling.backbones import vision_transformer
-from fastreid.modeling.backbones.vision_transformer import Block, ViTLayout
+from fastreid.modeling.backbones.vit_parts import Block, ViTLayout
 from fastreid.modeling.heads import EmbeddingHead, JigsawPatchHead
 from fastreid.modeling.heads.jigsaw_patch_head import jigsaw
 from fastreid.utils.weights import load_weights
