@@ -1,23 +1,22 @@
-"""Read weights from files and URLs without running code from them, and fit them to a module."""
+"""Find the state dict in what a weight file holds, and fit it to a module."""
 
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import logging
-import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .weight_files import WeightFileError, check_named_hash, read_file
+
 __all__ = [
     "LoadReport",
+    "WeightFileError",
     "WeightsMismatch",
     "averaged_state_dict",
     "load_weights",
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class WeightsMismatch(RuntimeError):
-    """Weights do not fit the model; the message lists every key."""
+    """Weights do not fit the model; the first line says how much, the others list every key."""
 
 
 @dataclass
@@ -53,32 +52,13 @@ class LoadReport:
         )
         return "\n".join(f"  {len(lines)} {what}: {', '.join(lines)}" for what, lines in parts if lines)
 
-
-def read_file(path: str) -> Any:
-    """Load what ``torch.save`` wrote, tensors and plain values only, onto the CPU.
-
-    Args:
-        path: a file (``~`` is expanded), or an http(s) URL: that is downloaded once, into torch's cache
-            (``$TORCH_HOME``), and the hash in its name is checked; that a name has none is logged.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        RuntimeError: if it is damaged, or holds anything that would have to run code, or cannot be downloaded.
-    """
-    if urlparse(path).scheme in ("http", "https"):
-        return _download(path)
-    path = os.path.expanduser(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"no weight file {path!r} (looked for {os.path.abspath(path)})")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch raises a different class for each kind of damage
-        reason = str(error).strip().split("\n")[0]
-        raise RuntimeError(
-            f"{path!r} cannot be read as weights: it is damaged, or holds more than tensors and plain values ({reason})"
-        ) from error
+    def summary(self) -> str:
+        """Return how much does not fit, and the first of it, in one line."""
+        counts = (
+            f"{len(self.misshaped)} of another shape, {len(self.missing)} missing, {len(self.unexpected)} unexpected"
+        )
+        first = next(iter((*self.misshaped, *self.missing, *self.unexpected)), "none")
+        return f"{counts}; first: {first}"
 
 
 def read_state_dict(source: str) -> dict[str, Tensor]:
@@ -90,59 +70,8 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
     Raises:
         RuntimeError: also if it has not.
     """
-    path = os.path.expanduser(source)
-    named = _named_hash(path)
-    if named is not None and not named.isdigit() and os.path.isfile(path):  # digits alone may be a date
-        _check_hash(path, named)
+    check_named_hash(source)
     return state_dict_of(read_file(source), source)
-
-
-def _named_hash(path: str) -> str | None:
-    """Return the start of the SHA-256 that the name of a file or URL tells, if it does."""
-    named = re.search(r"-([0-9a-f]{8,64})\.\w+$", path)
-    return named and named[1]
-
-
-def _check_hash(path: str, named: str) -> None:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(named):
-        raise RuntimeError(
-            f"{path!r} should have a SHA-256 that begins with {named}, as its name says, but has {digest[:8]}...: "
-            "it is damaged, or another file; get it anew, or give it a name without a hash if it is meant to be used"
-        )
-
-
-def _download(url: str) -> Any:
-    address = urlparse(url).path
-    named = _named_hash(address)
-    if named is None:
-        logger.warning("The name of %s tells no hash, so that its content cannot be verified", url)
-    cache = os.path.join(torch.hub.get_dir(), "checkpoints")
-    there = os.path.join(cache, os.path.basename(address))
-    if os.path.isfile(there):
-        return _from_cache(there, named, url)
-    try:
-        # torch is told whether there is a hash, since it would take the 1 of RegNetX-1.6GF.pyth for one
-        return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=named is not None, weights_only=True
-        )
-    except Exception as error:  # network, hash, disk and format all end here
-        raise RuntimeError(
-            f"cannot get {url}: {error}. Without a network, put the file into {cache}, or give its path in "
-            "MODEL.BACKBONE.PRETRAIN_PATH (or MODEL.WEIGHTS), or set MODEL.BACKBONE.PRETRAIN False to start from "
-            "random weights"
-        ) from error
-
-
-def _from_cache(path: str, named: str | None, url: str) -> Any:
-    """Read what was downloaded before; torch checks only what it downloads itself."""
-    try:
-        if named is not None:
-            _check_hash(path, named)
-        return read_file(path)
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}. It was taken for the download of {url}: delete it to get that anew") from error
 
 
 def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
@@ -257,14 +186,19 @@ def load_weights(
     misfits = report.misfits()
     if misfits and strict:
         raise WeightsMismatch(
-            f"the weights of {source} do not fit the model:\n{misfits}\n"
+            f"the weights of {source} do not fit the model: {report.summary()}\n{misfits}\n"
             "Check MODEL.* of the config against the run that wrote them; MODEL.WEIGHTS_STRICT False loads what fits."
         )
     model.load_state_dict(fitting, strict=False)
     report.loaded = len(fitting)
     said = [line for line in report.allowed if "num_batches_tracked" not in line]
     if misfits:
-        logger.warning("The weights of %s do not fit the model (MODEL.WEIGHTS_STRICT is False):\n%s", source, misfits)
+        logger.warning(
+            "The weights of %s do not fit the model (MODEL.WEIGHTS_STRICT is False): %s\n%s",
+            source,
+            report.summary(),
+            misfits,
+        )
     if said:
         logger.info("From %s, not loaded: %s", source, _shorten(said))
     logger.info("Loaded %d of %d tensors from %s", report.loaded, len(own), source)
