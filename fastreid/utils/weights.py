@@ -19,11 +19,13 @@ __all__ = [
     "WeightFileError",
     "WeightsMismatch",
     "averaged_state_dict",
+    "class_count",
     "load_weights",
     "read_file",
     "read_state_dict",
     "state_dict_of",
     "unwrap_model",
+    "upgraded",
 ]
 
 logger = logging.getLogger(__name__)
@@ -163,8 +165,7 @@ def load_weights(
         WeightsMismatch: if ``strict`` and something does not fit; lists every key, and nothing was loaded.
     """
     model = unwrap_model(model)
-    state = dict(state_dict)
-    _upgrade(model, state)
+    state = upgraded(model, state_dict)
     own = model.state_dict()
     may_miss = (*may_miss, "*num_batches_tracked")
     per_class = _class_parameters(model)
@@ -205,11 +206,20 @@ def load_weights(
     return report
 
 
-def _upgrade(model: nn.Module, state: dict[str, Tensor]) -> None:
-    for name, module in model.named_modules():
+def upgraded(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a copy of a state dict with the names that a model has today, as :func:`load_weights` translates them."""
+    state = dict(state_dict)
+    for name, module in unwrap_model(model).named_modules():
         upgrade = getattr(module, "upgrade_state_dict", None)
         if callable(upgrade):
             upgrade(state, f"{name}." if name else "")
+    return state
+
+
+def class_count(model: nn.Module, state_dict: Mapping[str, Tensor]) -> int | None:
+    """Return how many classes the classifiers of an :func:`upgraded` state dict have; ``None``: it tells no number."""
+    rows = {len(state_dict[key]) for key in _class_parameters(unwrap_model(model)) if key in state_dict}
+    return rows.pop() if len(rows) == 1 else None
 
 
 def _class_parameters(model: nn.Module) -> set[str]:

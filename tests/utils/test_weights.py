@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from fastreid.utils.weights import WeightsMismatch, averaged_state_dict, load_weights, read_file, read_state_dict
+from fastreid.utils.weights import (
+    WeightsMismatch,
+    averaged_state_dict,
+    class_count,
+    load_weights,
+    read_file,
+    read_state_dict,
+    upgraded,
+)
 
 
 class Head(nn.Module):
@@ -52,6 +60,10 @@ def test_a_misfit_lists_every_key_and_changes_nothing():
         load_weights(net, state, source="file.pth")
     text = str(caught.value)
     assert "file.pth" in text and "MODEL.WEIGHTS_STRICT" in text
+    assert text.splitlines()[0] == (
+        "the weights of file.pth do not fit the model: 1 of another shape, 2 missing, 1 unexpected; "
+        "first: body.0.bias (9,) in the file, (4,) in the model"
+    )
     for part in ("body.0.weight", "body.1.bias", "extra", "body.0.bias (9,) in the file, (4,) in the model"):
         assert part in text
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
@@ -101,6 +113,17 @@ def test_older_names_are_translated_and_counters_may_be_absent():
     load_weights(net, state, source="x")
     assert torch.equal(net["head"].weight, given["head.classifier"])
     assert state.keys() == given.keys()  # the caller's dict is not changed
+
+
+@pytest.mark.parametrize("classes", [None, 7])
+def test_the_number_of_classes_of_weights_is_found_behind_older_names(classes):
+    state = weights(7)
+    value = state.pop("head.weight")
+    if classes:
+        state["head.classifier"] = value
+    found = upgraded(model(3), state)
+    assert ("head.weight" in found) == bool(classes) and "head.weight" not in state
+    assert class_count(model(3), found) == classes
 
 
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "model_state"])
