@@ -27,6 +27,7 @@ from fastreid.data.datasets import (
 )
 from fastreid.data.synthetic import VARIANTS, Benchmark
 from fastreid.engine import DefaultTrainer
+from fastreid.engine.checkpoint_state import checkpoint_meta
 from fastreid.modeling import build_model
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
@@ -322,6 +323,30 @@ def test_the_crops_of_ones_own_are_trained_and_evaluated(checkout, monkeypatch, 
     assert list(json.loads((checkout / "logs" / "my_mix" / "results.json").read_text())) == [
         "SynthReID", "crops", "crops.csv",
     ]  # fmt: skip
+
+
+def test_weights_are_converted_as_the_page_says(checkout, monkeypatch, capsys):
+    """Every call of the converter in docs/weights.md, in order, and its example; a backbone starts from the last."""
+    pytest.importorskip("safetensors")
+    cfg = get_cfg()
+    cfg.merge_from_file("configs/SynthReID/quickstart_R18.yml")
+    cfg.MODEL.DEVICE, cfg.MODEL.BACKBONE.PRETRAIN, cfg.MODEL.HEADS.NUM_CLASSES = "cpu", False, 5
+    folder = checkout / "logs" / "synthreid" / "quickstart_R18"
+    folder.mkdir(parents=True)
+    model = build_model(cfg)
+    torch.save({"model": model.state_dict(), "meta": checkpoint_meta(cfg, model, [])}, folder / "model_final.pth")
+    text = (_ROOT / "docs" / "weights.md").read_text(encoding="utf-8").replace(" \\\n", " ")
+    commands = re.findall(r"^    python tools/convert_weights\.py (.*)$", text, re.MULTILINE)
+    assert len(commands) == 3
+    for arguments in commands:
+        monkeypatch.setattr(sys, "argv", ["convert_weights.py", *shlex.split(arguments)])
+        runpy.run_path(str(_ROOT / "tools" / "convert_weights.py"), run_name="__main__")
+    assert runpy.run_path("look_at_weights.py")["state"].keys() == model.state_dict().keys()
+    assert "Wrote backbone.safetensors: " in capsys.readouterr().out
+    (settings,) = re.findall(r"^    python tools/train_net\.py --config-file \S+ +(.*)$", text, re.MULTILINE)
+    cfg.merge_from_list(shlex.split(settings))
+    started = build_model(cfg).backbone.state_dict()
+    assert all(torch.equal(value, started[key]) for key, value in model.backbone.state_dict().items())
 
 
 def test_the_example_from_python(checkout):

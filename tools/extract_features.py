@@ -17,6 +17,7 @@ from fastreid.data.image_source import SPLITS, find_images
 from fastreid.engine import default_setup, launch, load_config
 from fastreid.engine.extraction import DTYPES, extract_features
 from fastreid.engine.predictor import load_model
+from fastreid.utils.weights import WeightFileError, WeightsMismatch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,5 +60,5 @@ if __name__ == "__main__":
         launch(main, args.num_gpus, args=(args,), device=load_config(args).MODEL.DEVICE)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on")
-    except (KeyError, OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError, WeightFileError, WeightsMismatch) as error:
         sys.exit(f"{type(error).__name__}: {error}")

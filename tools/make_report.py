@@ -20,6 +20,7 @@ from fastreid.engine import load_config
 from fastreid.engine.feature_evaluation import config_of_features
 from fastreid.utils.custom_imports import import_custom_modules
 from fastreid.utils.logger import setup_logger
+from fastreid.utils.weights import WeightFileError, WeightsMismatch
 from fastreid.visualization.rank_lists.rank_run import extract_test_set
 from fastreid.visualization.report import ReportOptions, check_output, make_report
 
@@ -105,5 +106,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted; nothing half-done is left")
-    except (KeyError, OSError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError, WeightFileError, WeightsMismatch) as error:
         sys.exit(f"{type(error).__name__}: {error}")

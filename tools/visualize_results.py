@@ -19,6 +19,7 @@ from fastreid.config import CfgNode
 from fastreid.engine import default_setup, load_config
 from fastreid.engine.feature_evaluation import config_of_features
 from fastreid.engine.setup import split_settings
+from fastreid.utils.weights import WeightFileError, WeightsMismatch
 from fastreid.visualization.rank_lists.rank_cells import Look
 from fastreid.visualization.rank_lists.rank_pictures import SORTS
 from fastreid.visualization.rank_lists.rank_run import Choice, draw_rank_lists, extract_test_set
@@ -104,5 +105,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on")
-    except (KeyError, OSError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError, WeightFileError, WeightsMismatch) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -45,7 +45,7 @@ _C.MODEL.META_ARCHITECTURE = "Baseline"
 _C.MODEL.FREEZE_LAYERS = []
 # Images in the memory of MoCo; a multiple of SOLVER.IMS_PER_BATCH.
 _C.MODEL.QUEUE_SIZE = 8192
-# Checkpoint to start from or to evaluate: path or URL.
+# Checkpoint to start from or to evaluate: path or URL, of torch.save or safetensors (docs/weights.md).
 _C.MODEL.WEIGHTS = ""
 # True: weights that do not fit are an error that lists every key. False: a warning.
 _C.MODEL.WEIGHTS_STRICT = True

@@ -248,10 +248,10 @@ def test_what_the_program_vouches_for_is_left_to_torch(tmp_path):
 
 
 def test_a_long_pickle_is_refused_with_its_size(tmp_path):
-    with pytest.raises(WeightFileError, match=r"beside tensors takes 17\d{6} bytes, and 16777216 are allowed"):
+    with pytest.raises(WeightFileError, match=r"beside tensors takes 17\d{6} bytes, and 8388608 are allowed"):
         read_file(str(zipped(tmp_path / "w.pth", {"text": "a" * 17 * 2**20})))
-    with pytest.raises(WeightFileError, match="and 16777216 are allowed"):
-        read_file(str(legacy(tmp_path / "old.pth", {"text": ["a" * 9 * 2**20, "b" * 9 * 2**20]}, {})))
+    with pytest.raises(WeightFileError, match="and 8388608 are allowed"):
+        read_file(str(legacy(tmp_path / "old.pth", {"text": ["a" * 5 * 2**20, "b" * 5 * 2**20]}, {})))
 
 
 def test_checking_reads_no_storage(tmp_path):
