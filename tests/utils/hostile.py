@@ -59,11 +59,11 @@ def tensor(storage, size, stride, offset=0) -> Call:
 
 def zipped(path: Path, thing, storages: dict[str, bytes] | None = None, *, compress=zipfile.ZIP_STORED) -> Path:
     """Write what ``torch.save`` would, if it could be told to write anything."""
-    with zipfile.ZipFile(path, "w", compress) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("w/data.pkl", thing if isinstance(thing, bytes) else pickled(thing))
         archive.writestr("w/byteorder", "little")
         for key, data in ({"0": bytes(16)} if storages is None else storages).items():
-            archive.writestr(f"w/data/{key}", data)
+            archive.writestr(f"w/data/{key}", data, compress)
         archive.writestr("w/version", "3\n")
     return path
 
@@ -104,7 +104,7 @@ def memory_bombs(folder: Path) -> dict[str, Path]:
     one = {"a": tensor(Storage(), (4,), (1,))}
     big = {"a": tensor(Storage(numel=numel), (numel,), (1,))}
     float_info = {"dtype": "F32", "shape": [numel], "data_offsets": [0, 4 * numel]}
-    text = "a" * 10**7
+    text = "a" * 10**6
     legacy_view = Storage(numel=4, view=("v", 0, numel))
     with zipfile.ZipFile(folder / "forged.pth", "w") as archive:
         archive.writestr("w/data.pkl", pickled(big))
