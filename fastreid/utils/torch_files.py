@@ -103,7 +103,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
             raise WeightFileError(
-                f"its entry {entry.filename!r} is compressed, {entry.compress_size} bytes that would become "
+                f"its entry {entry.filename!r} has {entry.compress_size} bytes that would become "
                 f"{entry.file_size}; torch.save compresses nothing, so get it anew"
             )
         if entry.header_offset < free or (free == 0 and entry.header_offset):
