@@ -5,6 +5,7 @@ Source of the layout of safetensors: its README, https://github.com/huggingface/
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import logging
@@ -64,8 +65,11 @@ def read_file(path: str) -> Any:
         if _is_safetensors(path):
             return _read_safetensors(path)
         _require_torch_file(path)
-        check_torch_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(
+            [argparse.Namespace]
+        ):  # plain attributes, in files of DINO
+            check_torch_file(path)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ImportError):
         raise
     except Exception as error:  # torch raises a different class for each kind of damage

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter, OrderedDict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -243,13 +245,21 @@ def test_files_by_hand_are_read_if_nothing_is_wrong_with_them(tmp_path):
 
 
 def test_what_the_program_vouches_for_is_left_to_torch(tmp_path):
-    import argparse
-
-    torch.save({"a": torch.ones(2), "args": argparse.Namespace(lr=1)}, tmp_path / "w.pth")
-    with pytest.raises(WeightFileError, match=r"it would have to run 'argparse\.Namespace'"):
+    torch.save({"a": torch.ones(2), "date": SimpleNamespace(day=1)}, tmp_path / "w.pth")
+    with pytest.raises(WeightFileError, match=r"it would have to run 'types\.SimpleNamespace'"):
         read_file(str(tmp_path / "w.pth"))
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        assert read_file(str(tmp_path / "w.pth"))["args"].lr == 1
+    with torch.serialization.safe_globals([SimpleNamespace]):
+        assert read_file(str(tmp_path / "w.pth"))["date"].day == 1
+
+
+@pytest.mark.parametrize("zipped_file", [True, False])
+def test_the_options_of_the_program_that_trained_are_read(tmp_path, zipped_file):
+    """Checkpoints of DINO and what grew from it hold an argparse.Namespace, which is nothing but attributes."""
+    content = {"teacher": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1, arch="vit_small")}
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped_file)
+    found = read_file(str(tmp_path / "w.pth"))
+    assert found["args"] == content["args"]
+    assert found["teacher"]["a"].tolist() == [1, 1]
 
 
 def test_a_long_pickle_is_refused_with_its_size(tmp_path):
