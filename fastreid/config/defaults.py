@@ -51,14 +51,14 @@ _C.MODEL.WEIGHTS = ""
 _C.MODEL.WEIGHTS_STRICT = True
 # Which weights of that checkpoint: model | ema | swa, the averages of SOLVER.EMA and SOLVER.SWA. Resuming takes model.
 _C.MODEL.WEIGHTS_KEY = "model"
-# Mean and standard deviation of the RGB channels, in 0..255.
+# Mean and standard deviation of the RGB channels, in 0..255. []: those that the backbone's published weights expect.
 _C.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
 _C.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
 
 _C.MODEL.BACKBONE = CN()
 # A name of BACKBONE_REGISTRY.
 _C.MODEL.BACKBONE.NAME = "build_resnet_backbone"
-# Which of the family, e.g. 18x | 34x | 50x | 101x for ResNet.
+# Which of the family, e.g. 18x | 34x | 50x | 101x for ResNet, convnext_tiny.fb_in22k for build_timm_backbone.
 _C.MODEL.BACKBONE.DEPTH = "50x"
 # Stride of the last stage, 1 or 2; 1 doubles the feature map.
 _C.MODEL.BACKBONE.LAST_STRIDE = 1
@@ -77,6 +77,8 @@ _C.MODEL.BACKBONE.ZERO_INIT_RESIDUAL = False
 # Start from ImageNet weights: downloaded, or read from PRETRAIN_PATH when that is not empty.
 _C.MODEL.BACKBONE.PRETRAIN = False
 _C.MODEL.BACKBONE.PRETRAIN_PATH = ""
+# build_timm_backbone only: further arguments of timm.create_model, e.g. always_partition: True.
+_C.MODEL.BACKBONE.TIMM_ARGS = CN(new_allowed=True)
 # What a transformer returns: class token | map of its patches | tokens for JigsawPatchHead; auto: what it was made for.
 _C.MODEL.BACKBONE.OUTPUT = "auto"
 # Vision transformers only. Side information: each camera has an embedding, times SIE_COE. SIE_CAMERAS: their names in

@@ -11,6 +11,7 @@ from torch import nn
 from ..config import CfgNode
 from ..data.fingerprint import dataset_fingerprint
 from ..evaluation import inference_context
+from ..modeling.meta_arch.pixel_statistics import pixel_statistics
 
 __all__ = ["checkpoint_meta", "dataset_fingerprint", "preprocessing_of"]
 
@@ -33,22 +34,26 @@ def checkpoint_meta(cfg: CfgNode, model: nn.Module, items: Iterable[tuple[str, A
     return {
         "version": META_VERSION,
         "config": cfg.dump(),
-        "preprocessing": preprocessing_of(cfg),
+        "preprocessing": preprocessing_of(cfg, model),
         "embedding": {"dim": _embedding_dim(cfg, model), "metric": cfg.TEST.METRIC, "normalized": False},
         "thresholds": {},
         "dataset": {"names": list(cfg.DATASETS.NAMES), "fingerprint": dataset_fingerprint(items)},
     }
 
 
-def preprocessing_of(cfg: CfgNode) -> dict[str, Any]:
-    """Return what an image goes through on its way to the embedding: plain values, by name."""
+def preprocessing_of(cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
+    """Return what an image goes through on its way to the embedding: plain values, by name.
+
+    Args:
+        cfg: of the model.
+        model: its ``backbone`` knows the pixel statistics that the config leaves to it.
+    """
     return {
         "size": list(cfg.INPUT.SIZE_TEST),
         "interpolation": cfg.INPUT.INTERPOLATION,
         "channels": "RGB",
         "range": [0, 255],
-        "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
-        "pixel_std": list(cfg.MODEL.PIXEL_STD),
+        **pixel_statistics(cfg, getattr(model, "backbone", None)),
     }
 
 

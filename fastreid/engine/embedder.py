@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import CfgNode
 from ..data.numbered_loader import NumberedBatch, build_numbered_loader
@@ -49,7 +49,7 @@ class Embedder:
         self.cfg = cfg.clone()
         self.model, self.meta = load_model(self.cfg)
         self._network = inference_model(self.cfg, self.model)
-        _warn_of_other_preprocessing(self.cfg, self.meta)
+        _warn_of_other_preprocessing(self.cfg, self.model, self.meta)
 
     def __call__(self, paths: Sequence[str]) -> Tensor:
         """Return the embeddings ``(N, D)`` of some images, float32 on the CPU, of length 1.
@@ -116,9 +116,9 @@ class Embedder:
         yield from build_numbered_loader(cfg, [(path, -1, -1) for path in paths], batches)
 
 
-def _warn_of_other_preprocessing(cfg: CfgNode, meta: Mapping[str, Any]) -> None:
+def _warn_of_other_preprocessing(cfg: CfgNode, model: nn.Module, meta: Mapping[str, Any]) -> None:
     stored = meta.get("preprocessing", {})
-    for name, own in preprocessing_of(cfg).items():
+    for name, own in preprocessing_of(cfg, model).items():
         if name in stored and stored[name] != own:
             logger.warning(
                 "%s was made for images with %s %s, but the config says %s: scores and thresholds may be others",

@@ -77,7 +77,7 @@ def image_shape(cfg: CfgNode) -> tuple[int, int, int]:
     height, width = (*cfg.INPUT.SIZE_TEST, cfg.INPUT.SIZE_TEST[0])[:2]
     if height <= 0:
         height, width = 256, 128
-    return len(cfg.MODEL.PIXEL_MEAN), height, width
+    return len(cfg.MODEL.PIXEL_MEAN) or 3, height, width
 
 
 def _two_images(cfg: CfgNode) -> Tensor:

@@ -136,7 +136,10 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 
 def _fold(model: nn.Module, conv: nn.Conv2d, norm: nn.Module) -> None:
-    """Change ``conv`` so that it does what ``norm`` does too, and take ``norm`` out of the model, in place."""
+    """Change ``conv`` so that it does what ``norm`` does too, and take ``norm`` out of the model, in place.
+
+    Of a norm with an activation, such as timm's ``BatchNormAct2d``, that stays.
+    """
     scale, shift = _affine(norm)
     conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None])  # (C_out, C_in / groups, k, k)
     conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias * scale + shift)
@@ -146,4 +149,10 @@ def _fold(model: nn.Module, conv: nn.Conv2d, norm: nn.Module) -> None:
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
             if child is norm:
-                setattr(parent, name, nn.Identity())
+                setattr(parent, name, _behind(norm))
+
+
+def _behind(norm: nn.Module) -> nn.Module:
+    """Return what a norm does behind normalising."""
+    parts = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if isinstance(part, nn.Module)]
+    return nn.Sequential(*parts) if parts else nn.Identity()

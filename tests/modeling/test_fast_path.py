@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -27,8 +28,9 @@ _DEPTHS = {
     "build_resnet_backbone": ("18x", "50x"),
     "build_resnext_backbone": ("50x",),
     "build_shufflenetv2_backbone": ("0.5x",),
+    "build_timm_backbone": ("test_resnet", "test_efficientnet"),
 }
-_NOTHING_TO_FOLD = {"build_vit_backbone"}
+_NOTHING_TO_FOLD = {"build_vit_backbone"} | ({"build_timm_backbone"} if find_spec("timm") is None else set())
 # which of IBN, SE and non-local blocks a backbone may have
 _OPTIONS = {
     "build_osnet_backbone": (True, False, False),
@@ -113,8 +115,11 @@ def test_training_in_channels_last_has_the_same_losses_and_gradients(cfg, name, 
     cfg.MODEL.LOSSES.NAME = ("CrossEntropyLoss", "TripletLoss")
     batch = {"images": IMAGES.repeat(2, 1, 1, 1), "targets": torch.tensor([0, 0, 1, 1, 2, 2])}
     models = [build(cfg, channels_last=channels_last).double().train() for channels_last in (False, True)]
-    with EventStorage():
-        losses = [model(batch) for model in models]
+    losses = []
+    for model in models:
+        torch.manual_seed(0)  # some drop paths at random
+        with EventStorage():
+            losses.append(model(batch))
     for key in losses[0]:
         torch.testing.assert_close(losses[1][key], losses[0][key])
     for loss in losses:

@@ -13,6 +13,7 @@ from .resnest import build_resnest_backbone
 from .resnet import build_resnet_backbone
 from .resnext import build_resnext_backbone
 from .shufflenet import build_shufflenetv2_backbone
+from .timm_backbone import build_timm_backbone
 from .vision_transformer import build_vit_backbone
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "build_resnet_backbone",
     "build_resnext_backbone",
     "build_shufflenetv2_backbone",
+    "build_timm_backbone",
     "build_vit_backbone",
 ]

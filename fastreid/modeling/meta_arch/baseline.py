@@ -15,6 +15,7 @@ from ..losses.build import loss_arguments
 from .bare_network import adopt_bare_network
 from .base import MetaArch
 from .build import META_ARCH_REGISTRY, check_feature_dim
+from .pixel_statistics import pixel_arguments
 
 __all__ = ["Baseline"]
 
@@ -61,7 +62,8 @@ class Baseline(MetaArch):
         """Build the parts that ``MODEL`` names.
 
         Raises:
-            ValueError: if ``MODEL.BACKBONE.FEAT_DIM`` is not what the backbone returns.
+            ValueError: if ``MODEL.BACKBONE.FEAT_DIM`` is not what the backbone returns, or ``MODEL.PIXEL_MEAN`` or
+                ``PIXEL_STD`` leaves a backbone to say what it does not know.
         """
         backbone = build_backbone(cfg)
         check_feature_dim(cfg, backbone)
@@ -71,8 +73,7 @@ class Baseline(MetaArch):
         return {
             "backbone": backbone,
             "heads": heads,
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
+            **pixel_arguments(cfg, backbone),
             "loss_kwargs": loss_arguments(cfg),
         }
 

@@ -18,6 +18,7 @@ from ..losses.accuracy import log_accuracy
 from ..losses.build import loss_arguments
 from .base import MetaArch
 from .build import META_ARCH_REGISTRY, check_feature_dim
+from .pixel_statistics import pixel_arguments
 
 __all__ = ["HEADS", "MGN", "STRIPES"]
 
@@ -117,8 +118,7 @@ class MGN(MetaArch):
             "neck2": _copy_with_stride_one(neck),
             "neck3": _copy_with_stride_one(neck),
             **{f"{name}_head": build_heads(cfg) for name in HEADS},
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
+            **pixel_arguments(cfg, backbone),
             "loss_kwargs": loss_arguments(cfg),
         }
 

@@ -13,6 +13,7 @@ from ..backbones.build import build_backbone
 from ..heads.build import build_heads
 from .baseline import Baseline
 from .build import check_feature_dim
+from .pixel_statistics import pixel_statistics
 
 __all__ = ["check_teachers", "load_teachers"]
 
@@ -55,8 +56,7 @@ def _load(cfg: CfgNode, config_file: str, weights: str, device: torch.device) ->
     with torch.device("meta") if device.type == "meta" else nullcontext():
         backbone = build_backbone(node)
         check_feature_dim(node, backbone)
-        statistics = {"pixel_mean": node.MODEL.PIXEL_MEAN, "pixel_std": node.MODEL.PIXEL_STD}
-        teacher = Baseline(backbone=backbone, heads=build_heads(node), **statistics)
+        teacher = Baseline(backbone=backbone, heads=build_heads(node), **pixel_statistics(node, backbone))
     if device.type == "meta":
         return teacher
     try:
