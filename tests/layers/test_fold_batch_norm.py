@@ -37,6 +37,26 @@ def test_a_folded_convolution_is_convolution_and_norm(norm, conv):
     torch.testing.assert_close(folded(other), model.eval()(other))
 
 
+class NormAndAct(nn.BatchNorm2d):
+    """A norm with an activation, as timm has it."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), nn.ReLU()
+
+    def forward(self, x):
+        return self.act(self.drop(super().forward(x)))
+
+
+def test_the_activation_of_a_norm_stays():
+    model = shake(nn.Sequential(nn.Conv2d(3, 5, 3), NormAndAct(5))).double()
+    images = torch.randn(2, 3, 8, 6, dtype=torch.float64)
+    folded, count = fold_batch_norms(model, images)
+    assert (count, batch_norms(folded)) == (1, [])
+    torch.testing.assert_close(folded(images), model.eval()(images))
+    assert (folded[0](images) < 0).any()  # so that the activation matters
+
+
 def test_of_ibn_the_batch_half_is_folded():
     model = shake(nn.Sequential(nn.Conv2d(3, 5, 3), IBN(5, "BN"))).double()
     images = torch.randn(2, 3, 8, 6, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Any network of timm as a backbone: ConvNeXt, Swin, EVA, DINOv2 and DINOv3, EfficientNetV2, MobileNetV4 and the rest."""
+"""Any network of timm as a backbone: ConvNeXt, Swin, EVA, DINOv2, DINOv3, EfficientNetV2, MobileNetV4 and others."""
 
 from __future__ import annotations
 
@@ -12,16 +12,8 @@ from ...config import CfgNode
 from ...utils.weights import WeightsMismatch, load_weights, read_state_dict
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
 from .common import warn_of_unread
-from .timm_network import (
-    Features,
-    create_network,
-    cut_what_is_unused,
-    features_of,
-    filter_of,
-    layers_of,
-    map_of_tokens,
-    use_last_stride_of_one,
-)
+from .feature_map import Features, cut_what_is_unused, features_of, map_of_tokens, use_last_stride_of_one
+from .timm_network import create_network, filter_of, layers_of, resize_positions
 
 __all__ = ["TimmBackbone", "build_timm_backbone"]
 
@@ -94,6 +86,7 @@ class TimmBackbone(Backbone):
         self.name = name
         self.net, self.refused = create_network(name, tried=tried, arguments=arguments or {}, pretrained=pretrained)
         self.pixel_mean, self.pixel_std = _statistics_of(self.net)
+        self._norms = _norms_behind_pooling(self.net)
         self._takes_class = self._choose(output)
         stride = self._settle(size, last_stride)
         self._shape = FeatureShape(channels=self._channels, stride=stride)
@@ -139,7 +132,7 @@ class TimmBackbone(Backbone):
         except Exception as error:  # the network takes images of one size
             logger.debug("timm's %s does not take larger images: %s", self.name, error)
             taller = 2 * height
-        return round(size[0] / (taller - height))
+        return round(size[0] / (taller - height)) if taller > height else size[0] // height  # a map of one size
 
     def look_at(self, size: tuple[int, int]) -> Features:
         """Return what the network makes of images of ``size``, H and W, without computing it.
@@ -177,21 +170,13 @@ class TimmBackbone(Backbone):
         if not isinstance(features, Tensor) or features.ndim not in (3, 4):
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"it returns {found}, which is no feature map")
-        features = self._norm_behind_pooling(features)
+        for name in self._norms:
+            features = self.net.get_submodule(name)(features)
         if features.ndim == 4:  # (N, C, h, w) or (N, h, w, C)
             return features.permute(0, 3, 1, 2) if getattr(self.net, "output_fmt", "") == "NHWC" else features
         if self._takes_class:
             return features[:, 0, :, None, None]  # (N, C, 1, 1)
         return map_of_tokens(features[:, self._prefix :], self.net, (x.shape[2], x.shape[3]))
-
-    def _norm_behind_pooling(self, features: Tensor) -> Tensor:
-        for name in _NORMS_BEHIND_POOLING:
-            module: Any = self.net
-            for part in name.split("."):
-                module = getattr(module, part, None)
-            if isinstance(module, nn.Module):
-                features = module(features)
-        return features
 
     def layer_of(self, name: str) -> int:
         """Return the layer of a parameter, for learning rates that fall with the depth.
@@ -210,8 +195,7 @@ class TimmBackbone(Backbone):
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Make weights of timm this backbone's, in place: names, classifier, sizes of position embeddings.
 
-        Weights with the names of this backbone only change where their shapes do not fit, such as those of a network
-        that was trained with images of another size.
+        Of weights with the names of this backbone, only a position embedding for images of another size changes.
         """
         own = {key: value.shape for key, value in self.net.state_dict().items()}
         inside = f"{prefix}net."
@@ -220,8 +204,9 @@ class TimmBackbone(Backbone):
         found = {key.removeprefix(start): state_dict[key] for key in state_dict if key.startswith(start)}
         if not found or any(key.startswith(("backbone.", "heads.")) for key in found):
             return  # nothing of this backbone, or a model around another one
-        fits = all(key in found and found[key].shape == shape for key, shape in own.items())
-        made = found if fits else self._translated(found)
+        made = resize_positions(found, self.net)
+        if bare and not all(key in made and made[key].shape == shape for key, shape in own.items()):
+            made = self._translated(made)
         for key in found:
             del state_dict[start + key]
         left_out = [key for key in made if key not in own and bare and self._is_behind_the_map(key)]
@@ -244,6 +229,13 @@ class TimmBackbone(Backbone):
         classifiers = self.net.pretrained_cfg.get("classifier") or ()
         classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
         return key.startswith(tuple(f"{part}." for part in (*classifiers, *self._cut)))
+
+
+def _norms_behind_pooling(net: nn.Module) -> list[str]:
+    """Return the names of the norms that timm has behind its pooling, but before anything that changes the width."""
+    modules = dict(net.named_modules())
+    widths = {name: getattr(modules.get(name), "weight", None) for name in _NORMS_BEHIND_POOLING}
+    return [name for name, weight in widths.items() if weight is not None and weight.numel() == net.num_features]
 
 
 def _is_final_norm(name: str) -> bool:

@@ -22,7 +22,7 @@ def pixel_statistics(cfg: CfgNode, backbone: nn.Module | None) -> dict[str, list
 
     Args:
         cfg: ``MODEL.PIXEL_MEAN`` and ``MODEL.PIXEL_STD`` are read; an empty one means that of the backbone.
-        backbone: its attributes ``pixel_mean`` and ``pixel_std``, if it has them, are what its published weights expect.
+        backbone: its attributes ``pixel_mean`` and ``pixel_std``, if it has them, are those of its published weights.
 
     Returns:
         ``pixel_mean`` and ``pixel_std``: a number for each channel, RGB, on the scale 0..255.

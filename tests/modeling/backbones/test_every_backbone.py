@@ -14,12 +14,13 @@ from fastreid.config import get_cfg
 from fastreid.modeling import BACKBONE_REGISTRY, build_backbone
 
 _TABLES = ("LAYOUTS", "WIDTHS", "SCALES")  # what a builder's module may call the table with its DEPTHs
-# timm knows too many for a table: a convolutional network, a transformer with a class token, and one with maps (N, h, w, C)
+# timm knows too many for a table: convolutions, a transformer with a class token, and maps (N, h, w, C)
 _OF_TIMM = ("test_resnet", "test_vit", "test_mambaout")
 _NAMES = sorted(
     name
     for name in BACKBONE_REGISTRY
-    if BACKBONE_REGISTRY.get(name).__module__.startswith("fastreid.") and (name != "build_timm_backbone" or find_spec("timm"))
+    if BACKBONE_REGISTRY.get(name).__module__.startswith("fastreid.")
+    and (name != "build_timm_backbone" or find_spec("timm"))
 )
 
 
