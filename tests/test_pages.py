@@ -182,6 +182,23 @@ def test_the_loss_of_ones_own_is_its_definition(own_components):
     assert found.item() == pytest.approx(3 * sum(terms) / len(terms), rel=1e-5)
 
 
+def test_a_network_of_timm_trains(checkout):
+    pytest.importorskip("timm", reason="needs the extra timm")
+    cfg = get_cfg()
+    cfg.merge_from_file("my_timm.yml")
+    assert not cfg.MODEL.BACKBONE.PRETRAIN
+    root = write_market(checkout / "datasets")
+    trainer = DefaultTrainer(_fast(cfg, root, checkout / "logs"))
+    trainer.train()
+    assert trainer.model.backbone.net.__class__.__name__ == "MobileNetV3"
+
+
+def test_the_page_on_backbones_names_every_builder():
+    text = (_ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
+    own = [name for name in BACKBONE_REGISTRY if BACKBONE_REGISTRY.get(name).__module__.startswith("fastreid.")]
+    assert [name for name in own if f"`{name}`" not in text] == []
+
+
 def test_the_page_on_extending_lists_every_registry():
     text = (_ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
     for path in (_ROOT / "fastreid").rglob("*.py"):

@@ -29,6 +29,8 @@ def embedding_shape(model_options: str, size: tuple[int, ...]) -> tuple[int, ...
 def test_a_recipe_builds_its_model(name):
     cfg = get_cfg()
     cfg.merge_from_file(get_config_file(name))
+    if cfg.MODEL.BACKBONE.NAME == "build_timm_backbone":
+        pytest.importorskip("timm", reason="needs the extra timm")
     cfg.MODEL.BACKBONE.PRETRAIN = False
     cfg.MODEL.HEADS.NUM_CLASSES = 3
     shape = embedding_shape(cfg.MODEL.dump(), tuple(cfg.INPUT.SIZE_TEST))
