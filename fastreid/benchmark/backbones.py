@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class BackboneCost:
         shape: of the feature map, ``(C, h, w)``.
         parameters: numbers that are learned.
         flops: of one image; a multiply-add is two.
-        images_per_second: median; ``None``: not measured.
+        images_per_second: median; on one thread of a CPU, of its own time; ``None``: not measured.
     """
 
     name: str
@@ -112,8 +113,17 @@ def _speed(net: nn.Module, cfg: CfgNode, shape: Sequence[int], repeats: int) -> 
     images = torch.randn(*shape, device=device)
     with torch.inference_mode():
         net(images)
-        times = [seconds(lambda: net(images), device) for _ in range(repeats)]
+        times = [_seconds(lambda: net(images), device) for _ in range(repeats)]
     return shape[0] / statistics.median(times)
+
+
+def _seconds(step: Callable[[], Any], device: torch.device) -> float:
+    """Return what a step takes: on one thread of a CPU its own time, which other work on the machine spoils less."""
+    if device.type != "cpu" or torch.get_num_threads() > 1:
+        return seconds(step, device)
+    start = time.process_time()
+    step()
+    return time.process_time() - start
 
 
 def compare_backbones(
