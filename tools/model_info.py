@@ -52,7 +52,7 @@ def describe(args: argparse.Namespace, cfg: CfgNode) -> tuple[str, Any]:
         report = model_report(cfg, depth=args.depth, **options)
         return report_text(report), report
     costs = compare_backbones(cfg, parse_backbones(args.backbones), **options)
-    speed = f", {torch.get_num_threads()} threads, batches of {args.batch_size}, median of {args.repeats}"
+    speed = f", threads: {torch.get_num_threads()}, batches of {args.batch_size}, median of {args.repeats}"
     return f"{costs_text(costs)}\n\ntorch {torch.__version__}{'' if args.no_speed else speed}", list(map(asdict, costs))
 
 

@@ -267,7 +267,7 @@ def build_timm_backbone(cfg: CfgNode) -> TimmBackbone:
         WeightsMismatch: if the file of ``PRETRAIN_PATH`` belongs to another network.
     """
     node = cfg.MODEL.BACKBONE
-    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
+    warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL", "WITH_SIE", "CONV_STEM")
     if node.NORM != "BN":
         logger.warning("MODEL.BACKBONE.NORM %s has no effect: a network of timm has its own norms", node.NORM)
     size, test_size = _size(cfg.INPUT.SIZE_TRAIN), _size(cfg.INPUT.SIZE_TEST)

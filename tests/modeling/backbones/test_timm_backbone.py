@@ -14,7 +14,9 @@ from fastreid.engine import DefaultTrainer
 from fastreid.engine.checkpoint_state import checkpoint_meta
 from fastreid.modeling import build_backbone, build_model
 from fastreid.modeling.backbones import FeatureShape
+from fastreid.modeling.backbones.build import LayeredBackbone
 from fastreid.modeling.backbones.timm_network import layers_of
+from fastreid.solver import build_optimizer
 from fastreid.utils.weights import WeightsMismatch, load_weights
 
 from ...engine.tiny import tiny_cfg, write_market
@@ -335,6 +337,17 @@ def test_rates_go_where_they_are_taken_and_are_said_elsewhere(caplog):
     assert refused == rates
 
 
+def test_parts_of_other_backbones_are_not_read(caplog):
+    options = [f"MODEL.BACKBONE.{key}" for key in ("WITH_IBN", "WITH_SIE", "CONV_STEM")]
+    with torch.device("meta"):
+        build_backbone(
+            config("test_resnet", *(part for key in options for part in (key, True)), "MODEL.BACKBONE.NORM", "GN")
+        )
+    reasons = ["build_timm_backbone does not read it"] * 3 + ["a network of timm has its own norms"]
+    lines = [f"{key} has no effect: {why}" for key, why in zip([*options, "MODEL.BACKBONE.NORM GN"], reasons)]
+    assert said(caplog) == lines
+
+
 def test_arguments_of_the_user_go_before_the_librarys():
     net = TimmBackbone("test_resnet", image_size=(64, 32), arguments={"output_stride": 8})
     assert net.output_shape().stride == 8
@@ -352,6 +365,22 @@ def test_layers_of_a_transformer():
     assert net.layer_of("net.norm.weight") == net.num_layers
     with pytest.raises(KeyError):
         net.layer_of("net.head.weight")
+
+
+def test_learning_rates_decay_towards_the_stem():
+    cfg = config("test_vit", "SOLVER.LAYER_DECAY", 0.5, "SOLVER.BASE_LR", 1.0, "MODEL.BACKBONE.FEAT_DIM", 64)
+    model = build_model(cfg)
+    rates = {
+        id(parameter): group["lr"]
+        for group in build_optimizer(cfg, model)[0].param_groups
+        for parameter in group["params"]
+    }
+    assert isinstance(model.backbone, LayeredBackbone)
+    count = model.backbone.num_layers
+    for name, parameter in model.backbone.named_parameters():
+        assert rates[id(parameter)] == pytest.approx(0.5 ** (count - model.backbone.layer_of(name)))
+    assert rates[id(model.backbone.net.norm.weight)] == 1
+    assert rates[id(model.backbone.net.cls_token)] == 0.5**count
 
 
 @pytest.mark.parametrize("family", FAMILIES)
