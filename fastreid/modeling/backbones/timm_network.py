@@ -112,7 +112,7 @@ def _check_name(timm: ModuleType, name: str, pretrained: bool) -> None:
         hint = f"; near ones: {', '.join(near)}" if near else ""
         raise KeyError(
             f"MODEL.BACKBONE.DEPTH is {name!r}, but timm {timm.__version__} has no such network among its "
-            f"{len(known)}{hint}. timm.list_models('*convnext*') lists them"
+            f"{len(known)}{hint}. timm.list_models() lists them"
         )
     tagged = timm.list_models(f"{arch}.*", include_tags=True)
     if tag and name not in tagged:
