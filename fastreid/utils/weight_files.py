@@ -65,9 +65,7 @@ def read_file(path: str) -> Any:
         if _is_safetensors(path):
             return _read_safetensors(path)
         _require_torch_file(path)
-        with torch.serialization.safe_globals(
-            [argparse.Namespace]
-        ):  # plain attributes, in files of DINO
+        with torch.serialization.safe_globals([argparse.Namespace]):  # plain attributes, in files of DINO
             check_torch_file(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ImportError):
