@@ -80,7 +80,8 @@ def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
     """Find the state dict in what a weight file holds.
 
     A wrapper (``model``, ``state_dict``, ``model_state``) is taken off, and so is the ``module.`` that data parallelism
-    puts before every key; numpy arrays become tensors.
+    puts before every key; of a ``teacher`` and a ``student``, as DINO trains them, the teacher is taken, and that is
+    logged; numpy arrays become tensors.
 
     Raises:
         RuntimeError: if there is none.
@@ -88,6 +89,10 @@ def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
     for wrapper in ("model", "state_dict", "model_state"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
+    networks = [name for name in ("teacher", "student") if isinstance(loaded, Mapping) and _is_state(loaded.get(name))]
+    if networks:
+        logger.info("%s holds a %s; the %s is taken", source, " and a ".join(networks), networks[0])
+        loaded = loaded[networks[0]]
     if not isinstance(loaded, Mapping) or not loaded:
         raise RuntimeError(f"{source!r} holds no state dict, but {type(loaded).__name__}")
     state = {}
@@ -100,6 +105,10 @@ def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
 
 
 def averaged_state_dict(loaded: Any, which: str, source: str) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from .resnest import build_resnest_backbone
 from .resnet import build_resnet_backbone
 from .resnext import build_resnext_backbone
 from .shufflenet import build_shufflenetv2_backbone
+from .swin_transformer import build_swin_backbone
 from .timm_backbone import build_timm_backbone
 from .vision_transformer import build_vit_backbone
 
@@ -32,6 +33,7 @@ __all__ = [
     "build_resnet_backbone",
     "build_resnext_backbone",
     "build_shufflenetv2_backbone",
+    "build_swin_backbone",
     "build_timm_backbone",
     "build_vit_backbone",
 ]

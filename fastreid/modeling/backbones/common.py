@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...config import CfgNode
 from ...layers.batch_norm import get_norm
 from ...utils.weights import load_weights, read_state_dict
+from ..foreign import adopt_into_backbone
 
 __all__ = [
     "Norm",
@@ -87,7 +88,9 @@ def load_pretrained(
     may_ignore: Iterable[str] = (),
     translate: Callable[[MutableMapping[str, Tensor]], Any] | None = None,
 ) -> None:
-    """Load weights of an ImageNet classifier if ``PRETRAIN`` says so: those of ``PRETRAIN_PATH``, or published ones.
+    """Load weights of a trained network if ``PRETRAIN`` says so: those of ``PRETRAIN_PATH``, or published ones.
+
+    Those of other people's networks that :mod:`fastreid.modeling.foreign` knows are translated first.
 
     Args:
         net: the backbone.
@@ -116,6 +119,7 @@ def load_pretrained(
             )
         source = published[key]
     state = read_state_dict(source)
+    adopt_into_backbone(state, net)
     if translate is not None:
         translate(state)
     missing = may_miss(state) if callable(may_miss) else may_miss

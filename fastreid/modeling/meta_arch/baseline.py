@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ...config import CfgNode, configurable
 from ..backbones.build import build_backbone
+from ..foreign import adopt_into_model
 from ..heads.build import build_heads
 from ..losses.accuracy import log_accuracy
 from ..losses.build import loss_arguments
-from .bare_network import adopt_bare_network
 from .base import MetaArch
 from .build import META_ARCH_REGISTRY, check_feature_dim
 from .pixel_statistics import pixel_arguments
@@ -122,12 +122,13 @@ class Baseline(MetaArch):
         return self.losses_at(lambda _: {"": outputs, **parts}, gt_labels, shares=shares)
 
     def upgrade_state_dict(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """Make keys of other origin this model's, in place: those of a bare network, and old pixel statistics.
+        """Make keys of other origin this model's, in place: those of foreign networks, and old pixel statistics.
 
         What :class:`.MoCo` and :class:`.Distiller` train beside a backbone and a head is left out, unless this model
-        has such a part. See :func:`~.bare_network.adopt_bare_network` and :meth:`.MetaArch.upgrade_state_dict`.
+        has such a part. See :func:`~fastreid.modeling.foreign.adopt_into_model` and
+        :meth:`.MetaArch.upgrade_state_dict`.
         """
-        adopt_bare_network(state_dict, prefix, self.backbone, self.heads)
+        adopt_into_model(state_dict, prefix, self.backbone, self.heads)
         if not any(map(_TRAINED_BESIDE.match, self.state_dict())):
             beside = [key for key in state_dict if key.startswith(prefix) and _TRAINED_BESIDE.match(key, len(prefix))]
             for key in beside:

@@ -1,0 +1,142 @@
+"""Take in the state dict of a network that another project wrote."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping, Set
+
+from torch import Tensor, nn
+
+from .bare import translate_bare
+from .build import Translation, recognise
+
+__all__ = ["adopt_into_backbone", "adopt_into_model"]
+
+logger = logging.getLogger(__name__)
+
+# What models of ours may have, by the head's first name, and what gives it to a model that has not.
+_PARTS = {
+    "bottleneck": "this head has no neck",
+    "local_block": "MODEL.HEADS.NAME JigsawPatchHead has it",
+    "local_norm": "MODEL.HEADS.NAME JigsawPatchHead has it",
+    "parts": "MODEL.HEADS.NAME JigsawPatchHead has them",
+}
+
+
+def adopt_into_model(
+    state_dict: MutableMapping[str, Tensor], prefix: str, backbone: nn.Module, heads: nn.Module
+) -> None:
+    """Give the tensors of a foreign model the names of ours, in place, and say what became of them.
+
+    The foreign keys have no prefix. State dicts of this library, and those that nobody recognises, stay as they are.
+    Parts of a head that this model has none of are left out. Weights of a network without any head start a neck that
+    only normalises as the identity. What is unknown stays, for the caller to refuse.
+
+    Args:
+        state_dict: tensors by key, changed.
+        prefix: of the model's keys.
+        backbone: the model's.
+        heads: the model's.
+
+    Raises:
+        WeightsMismatch: if the weights are recognised, and belong to a network that this library does not have.
+    """
+    own, wanted = backbone.state_dict().keys(), heads.state_dict()
+    scheme = recognise(state_dict)
+    if scheme is not None:
+        whose, found = scheme.whose, scheme.translate(state_dict)
+        neck = {} if found.heads else _identity_neck(wanted)  # a whole model brings the neck it was trained with
+        _leave_out_parts(found, wanted)
+    else:
+        inside = any(key.startswith((f"{prefix}backbone.", f"{prefix}heads.")) for key in state_dict)
+        bare = None if inside else translate_bare(state_dict, own, wanted)
+        if bare is None:
+            return
+        whose, found, neck = "a bare network", bare, _identity_neck(wanted)
+    _leave_out_projection(found, own)
+    if "sie_embed" in found.backbone and "sie_embed" not in own:
+        found.notes.append(
+            f"They know {len(found.backbone['sie_embed'])} cameras: set MODEL.BACKBONE.WITH_SIE True, and SIE_CAMERAS "
+            "to their names."
+        )
+    _replace(
+        state_dict,
+        {f"{prefix}backbone.{key}": value for key, value in found.backbone.items()},
+        {f"{prefix}heads.{key}": value for key, value in (found.heads | neck).items()},
+        found.rest,
+    )
+    identity = " The neck starts as the identity." if neck else ""
+    _say(whose, found, f"To the head: {_shorten(sorted(found.heads))}.{identity}")
+
+
+def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Module) -> None:
+    """Give the tensors of a foreign network the names of our backbone, in place; leave out what is behind it.
+
+    State dicts that nobody recognises stay as they are. Embeddings of cameras are left out where the backbone has none.
+
+    Args:
+        state_dict: tensors by key, changed.
+        backbone: what they are for.
+
+    Raises:
+        WeightsMismatch: see :func:`adopt_into_model`.
+    """
+    scheme = recognise(state_dict)
+    if scheme is None:
+        return
+    found = scheme.translate(state_dict)
+    if found.heads:
+        found.left_out.append(f"the head ({len(found.heads)} tensors)")
+    own = backbone.state_dict().keys()
+    _leave_out_projection(found, own)
+    if "sie_embed" in found.backbone and "sie_embed" not in own:
+        del found.backbone["sie_embed"]
+        found.left_out.append("the embeddings of cameras: MODEL.BACKBONE.WITH_SIE is False")
+    _replace(state_dict, found.backbone, found.rest)
+    _say(scheme.whose, found, "")
+
+
+def _leave_out_projection(found: Translation, own: Set[str]) -> None:
+    """Leave out CLIP's projection where the network does not return it."""
+    if "projection" in found.backbone and "projection" not in own:
+        del found.backbone["projection"]
+        found.left_out.append("the projection of the class token: MODEL.BACKBONE.OUTPUT class has it")
+
+
+def _leave_out_parts(found: Translation, wanted: Mapping[str, Tensor]) -> None:
+    """Leave out the parts of a foreign head of which this head has no tensor at all."""
+    present = {key.split(".")[0] for key in wanted}
+    for part, why in _PARTS.items():
+        keys = [key for key in found.heads if key.split(".")[0] == part]
+        if part not in present and keys:
+            found.left_out.append(f"{part} ({len(keys)} tensors): {why}")
+            for key in keys:
+                del found.heads[key]
+
+
+def _identity_neck(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a fresh neck, if it only normalises; a convolution cannot be made up."""
+    neck = {key: value for key, value in wanted.items() if key.startswith("bottleneck.")}
+    return neck if all(value.ndim < 2 for value in neck.values()) else {}
+
+
+def _replace(state_dict: MutableMapping[str, Tensor], *parts: Mapping[str, Tensor]) -> None:
+    state_dict.clear()
+    for part in parts:
+        state_dict.update(part)
+
+
+def _say(whose: str, found: Translation, head: str) -> None:
+    logger.info(
+        "These are the weights of %s. To the backbone: %d tensors.%s Left out: %s.%s",
+        whose,
+        len(found.backbone),
+        f" {head}" if head else "",
+        _shorten(found.left_out),
+        "".join(f" {note}" for note in found.notes),
+    )
+
+
+def _shorten(lines: list[str], most: int = 12) -> str:
+    more = f" and {len(lines) - most} more" if len(lines) > most else ""
+    return (", ".join(lines[:most]) + more) or "nothing"
