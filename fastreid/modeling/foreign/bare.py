@@ -11,6 +11,7 @@ from .names import check_plain_vit
 
 __all__ = ["translate_bare"]
 
+_WRAPPED = "net."  # what TimmBackbone puts before the names of timm
 # What such a network has behind its features, by the names that torchvision, torchreid and timm use.
 _BEHIND = ("fc.", "classifier.", "head.", "head_dist.", "pre_logits.")
 
@@ -20,7 +21,8 @@ def translate_bare(state_dict: Mapping[str, Tensor], own: Set[str], heads: Mappi
 
     A state dict is one of a bare network if it knows no ``backbone.`` and no ``heads.``, but names of the backbone's
     own tensors. These become the backbone's. An embedding layer ``fc`` becomes the head's, if that has the same; a
-    ``classifier`` becomes the head's if it is as wide; both are left out otherwise. Everything else stays.
+    ``classifier`` becomes the head's if it is as wide; both are left out otherwise. Everything else stays. A backbone
+    that wraps a network of another library, :class:`.TimmBackbone`, gets all tensors, since it sorts them itself.
 
     Args:
         state_dict: tensors by key.
@@ -33,8 +35,12 @@ def translate_bare(state_dict: Mapping[str, Tensor], own: Set[str], heads: Mappi
     Raises:
         WeightsMismatch: if it is a vision transformer with parts that ours has not.
     """
-    if any(key.startswith(("backbone.", "heads.")) for key in state_dict) or not own & state_dict.keys():
+    wrapped = all(key.startswith(_WRAPPED) for key in own)
+    names = {key.removeprefix(_WRAPPED) for key in own} if wrapped else own
+    if any(key.startswith(("backbone.", "heads.")) for key in state_dict) or not names & state_dict.keys():
         return None
+    if wrapped:
+        return Translation(backbone=dict(state_dict))
     if "cls_token" in own:
         check_plain_vit(state_dict, "a bare network")
     result = Translation()
