@@ -30,7 +30,8 @@ _DEPTHS = {
     "build_shufflenetv2_backbone": ("0.5x",),
     "build_timm_backbone": ("test_resnet", "test_efficientnet"),
 }
-_NOTHING_TO_FOLD = {"build_vit_backbone"} | ({"build_timm_backbone"} if find_spec("timm") is None else set())
+_NOTHING_TO_FOLD = {"build_swin_backbone", "build_vit_backbone"}
+_NOTHING_TO_FOLD |= {"build_timm_backbone"} if find_spec("timm") is None else set()
 # which of IBN, SE and non-local blocks a backbone may have
 _OPTIONS = {
     "build_osnet_backbone": (True, False, False),

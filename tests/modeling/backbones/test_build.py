@@ -18,6 +18,7 @@ SMALLEST = {  # the others know 18x
     "build_resnest_backbone": "50x",
     "build_resnext_backbone": "50x",
     "build_shufflenetv2_backbone": "0.5x",
+    "build_swin_backbone": "tiny",
     "build_timm_backbone": "test_resnet",
     "build_vit_backbone": "deit_tiny",
 }
