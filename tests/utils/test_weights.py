@@ -14,6 +14,7 @@ from fastreid.utils.weights import (
     load_weights,
     read_file,
     read_state_dict,
+    state_dict_of,
     upgraded,
 )
 
@@ -132,14 +133,22 @@ def test_wrappers_prefixes_and_arrays_are_understood(tmp_path, wrapper):
     torch.save(plain if wrapper is None else {wrapper: plain}, tmp_path / "w.pth")
     state = read_state_dict(str(tmp_path / "w.pth"))
     assert state.keys() == {"a", "b"}
-    from fastreid.utils.weights import state_dict_of
-
     assert torch.equal(state_dict_of({"a": np.ones(2, np.float32)}, "x")["a"], torch.ones(2))
 
 
 class Evil:
     def __reduce__(self):
         return print, ("code ran",)
+
+
+@pytest.mark.parametrize("there", ["teacher and a student", "student"])
+def test_of_a_teacher_and_a_student_the_teacher_is_taken_and_said(caplog, there):
+    networks = {"student": {"module.name": torch.tensor([2.0])}, "teacher": {"name": torch.tensor([1.0])}}
+    loaded = {name: state for name, state in networks.items() if name in there} | {"epoch": 3}
+    taken = there.split()[0]
+    with caplog.at_level("INFO"):
+        assert state_dict_of(loaded, "dino.pth") == {"name": torch.tensor([1.0 if taken == "teacher" else 2.0])}
+    assert f"dino.pth holds a {there}; the {taken} is taken" in caplog.text
 
 
 def test_files_that_are_missing_damaged_or_hold_code_are_refused(tmp_path, capsys):

@@ -14,12 +14,12 @@ __all__ = ["adopt_into_backbone", "adopt_into_model"]
 
 logger = logging.getLogger(__name__)
 
-# What models of ours may have, by the head's first name, and what gives it to a model that has not.
+# Parts of a head that a model need not have, and what gives them to it.
 _PARTS = {
-    "bottleneck": "this head has no neck",
     "local_block": "MODEL.HEADS.NAME JigsawPatchHead has it",
     "local_norm": "MODEL.HEADS.NAME JigsawPatchHead has it",
     "parts": "MODEL.HEADS.NAME JigsawPatchHead has them",
+    "bottleneck": "MODEL.HEADS.WITH_BNNECK is False",
 }
 
 
@@ -105,9 +105,9 @@ def _leave_out_projection(found: Translation, own: Set[str]) -> None:
 
 def _leave_out_parts(found: Translation, wanted: Mapping[str, Tensor]) -> None:
     """Leave out the parts of a foreign head of which this head has no tensor at all."""
-    present = {key.split(".")[0] for key in wanted}
+    present = {name for key in wanted for name in key.split(".")}
     for part, why in _PARTS.items():
-        keys = [key for key in found.heads if key.split(".")[0] == part]
+        keys = [key for key in found.heads if part in key.split(".")]
         if part not in present and keys:
             found.left_out.append(f"{part} ({len(keys)} tensors): {why}")
             for key in keys:

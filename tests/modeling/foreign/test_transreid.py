@@ -42,7 +42,7 @@ def test_without_a_neck_it_embeds_as_before_the_neck(cfg, load, images, caplog):
     model = model_for(cfg, ["MODEL.HEADS.WITH_BNNECK", False])
     load(model, net)
     torch.testing.assert_close(model(images), net.before_the_neck(images), rtol=1e-4, atol=1e-5)
-    assert "bottleneck (5 tensors): this head has no neck" in caplog.text
+    assert "bottleneck (5 tensors): MODEL.HEADS.WITH_BNNECK is False" in caplog.text
 
 
 def test_a_reduced_feature_is_the_convolution_of_the_neck(cfg, load, images):
@@ -84,6 +84,15 @@ def test_jigsaw_patches(cfg, load, images, cameras):
     assert model(batch).shape == (3, 5 * DIM)
     assert torch.equal(model.heads.parts[3].weight, net.classifier_4.weight)
     assert report.allowed == []
+
+
+def test_jigsaw_patches_before_the_neck_as_their_authors_test(cfg, load, images):
+    net = filled(TransReIDJigsaw())
+    model = model_for(cfg, [*JIGSAW, "MODEL.HEADS.WITH_BNNECK", False])
+    load(model, net)
+    for name in ("bottleneck", "bottleneck_1", "bottleneck_2", "bottleneck_3", "bottleneck_4"):
+        setattr(net, name, torch.nn.Identity())
+    torch.testing.assert_close(model(images), net(images), rtol=1e-4, atol=1e-5)
 
 
 def test_of_jigsaw_patches_another_head_takes_the_global_branch(cfg, load, images, caplog):
