@@ -7,8 +7,9 @@ from collections.abc import Mapping, MutableMapping, Set
 
 from torch import Tensor, nn
 
+from ...utils.weights import WeightsMismatch
 from .bare import translate_bare
-from .build import Translation, recognise
+from .build import ForeignWeights, Translation, recognise
 
 __all__ = ["adopt_into_backbone", "adopt_into_model"]
 
@@ -39,12 +40,13 @@ def adopt_into_model(
         heads: the model's.
 
     Raises:
-        WeightsMismatch: if the weights are recognised, and belong to a network that this library does not have.
+        WeightsMismatch: if the weights are recognised, and belong to a network that this library does not have, or are
+            damaged.
     """
     own, wanted = backbone.state_dict().keys(), heads.state_dict()
     scheme = recognise(state_dict)
     if scheme is not None:
-        whose, found = scheme.whose, scheme.translate(state_dict)
+        whose, found = scheme.whose, _translated(scheme, state_dict)
         neck = {} if found.heads else _identity_neck(wanted)  # a whole model brings the neck it was trained with
         _leave_out_parts(found, wanted)
     else:
@@ -84,7 +86,7 @@ def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Mo
     scheme = recognise(state_dict)
     if scheme is None:
         return
-    found = scheme.translate(state_dict)
+    found = _translated(scheme, state_dict)
     if found.heads:
         found.left_out.append(f"the head ({len(found.heads)} tensors)")
     own = backbone.state_dict().keys()
@@ -94,6 +96,18 @@ def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Mo
         found.left_out.append("the embeddings of cameras: MODEL.BACKBONE.WITH_SIE is False")
     _replace(state_dict, found.backbone, found.rest)
     _say(scheme.whose, found, "")
+
+
+def _translated(scheme: ForeignWeights, state_dict: Mapping[str, Tensor]) -> Translation:
+    try:
+        return scheme.translate(state_dict)
+    except WeightsMismatch:
+        raise
+    except Exception as error:  # of any class: tensors are missing, or have other shapes than such a network's
+        raise WeightsMismatch(
+            f"these look like the weights of {scheme.whose}, but cannot be translated ({error!r}): the file is damaged "
+            "or of another version of it"
+        ) from error
 
 
 def _leave_out_projection(found: Translation, own: Set[str]) -> None:

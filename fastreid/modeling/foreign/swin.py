@@ -100,15 +100,11 @@ class SOLIDER(ForeignWeights):
         result.backbone = take_renamed(result.rest, prefix, _MMDETECTION)
         last = max(int(key.split(".")[1]) for key in result.backbone if key.startswith("layers."))
         result.backbone |= take_renamed(result.rest, prefix, [(rf"norm{last}\.(.+)", r"norm.\1")])
-        for stage in range(last):
-            self._take_downsampling(result, prefix, stage)
         if any(key.startswith(f"{prefix}semantic_embed_") for key in result.rest):
             result.notes.append(f"The semantic weight {self.semantic_weight:g} is folded into the downsampling layers.")
-        indices = [key for key in result.rest if key.endswith(".attn.w_msa.relative_position_index")]
-        for key in indices:
-            del result.rest[key]
-        if indices:
-            result.left_out.append(f"relative_position_index ({len(indices)} tensors): a table that is computed")
+        for stage in range(last):
+            self._take_downsampling(result, prefix, stage)
+        _leave_out_tables(result)
         unused = [f"{prefix}semantic_embed_{kind}.{last}." for kind in "wb"]
         unused += [f"{prefix}norm{stage}." for stage in range(last)]
         leave_out(result, unused, "not used by the last stage's map")
@@ -118,25 +114,32 @@ class SOLIDER(ForeignWeights):
 
     def _take_downsampling(self, result: Translation, prefix: str, stage: int) -> None:
         """Take the layer that ends one stage here and begins the next in timm, with its semantics."""
-        rest, name = result.rest, f"layers.{stage + 1}.downsample"
-        layer = take_renamed(rest, f"{prefix}stages.{stage}.downsample.", [(r"(norm\.\w+|reduction\.weight)", r"\1")])
+        rules = [(r"(norm\.\w+|reduction\.weight)", r"\1")]
+        layer = take_renamed(result.rest, f"{prefix}stages.{stage}.downsample.", rules)
         layer = {key: unfold_order_to_timm(value) for key, value in layer.items()}
-        semantics = (
-            rest.get(f"{prefix}semantic_embed_{kind}.{stage}.{leaf}") for kind in "wb" for leaf in ("weight", "bias")
-        )
-        scale_weight, scale_bias, shift_weight, shift_bias = semantics
-        if scale_weight is not None:
-            w = torch.tensor([self.semantic_weight, 1 - self.semantic_weight], dtype=torch.float64)
+        scale = self._semantics(result.rest, f"{prefix}semantic_embed_w.{stage}.")
+        shift = self._semantics(result.rest, f"{prefix}semantic_embed_b.{stage}.")
+        if scale is not None and shift is not None:
             layer["reduction.weight"], layer["norm.bias"] = fold_scale_and_shift(
-                layer["reduction.weight"],
-                layer["norm.bias"],
-                F.softplus(scale_weight.double() @ w + scale_bias.double()),  # (2 C,)
-                shift_weight.double() @ w + shift_bias.double(),
+                layer["reduction.weight"], layer["norm.bias"], F.softplus(scale), shift
             )
-            for kind in "wb":
-                for leaf in ("weight", "bias"):
-                    del rest[f"{prefix}semantic_embed_{kind}.{stage}.{leaf}"]
-        result.backbone.update((f"{name}.{key}", value) for key, value in layer.items())
+        result.backbone.update((f"layers.{stage + 1}.downsample.{key}", value) for key, value in layer.items())
+
+    def _semantics(self, rest: dict[str, Tensor], prefix: str) -> Tensor | None:
+        """Take a layer of the semantic embedding; return what it makes of the weight, ``(2 C,)`` float64."""
+        layer = take_renamed(rest, prefix, [("(weight|bias)", r"\1")])
+        if not layer:
+            return None
+        w = torch.tensor([self.semantic_weight, 1 - self.semantic_weight], dtype=torch.float64)
+        return layer["weight"].double() @ w + layer["bias"].double()
+
+
+def _leave_out_tables(result: Translation) -> None:
+    keys = [key for key in result.rest if key.endswith(".relative_position_index")]
+    for key in keys:
+        del result.rest[key]
+    if keys:
+        result.left_out.append(f"relative_position_index ({len(keys)} tensors): tables that are computed")
 
 
 def _prefix(keys: Set[str]) -> str | None:
@@ -167,7 +170,7 @@ class TorchvisionSwin(ForeignWeights):
     whose = "torchvision's Swin transformer"
 
     def recognises(self, keys: Set[str]) -> bool:
-        """Look for the first block and its norm, which the second version has too, but not its ``cpb_mlp``."""
+        """Look for the first block with its table of offsets, which the second version has not."""
         first = "features.1.0.attn."
         return f"{first}relative_position_bias_table" in keys and f"{first}qkv.weight" in keys
 
@@ -181,10 +184,6 @@ class TorchvisionSwin(ForeignWeights):
                 number, _, below = below.partition(".")
                 key = f"layers.{int(number) // 2}.{below}"
             result.backbone[key] = value
-        indices = [key for key in result.rest if key.endswith(".attn.relative_position_index")]
-        for key in indices:
-            del result.rest[key]
-        if indices:
-            result.left_out.append(f"relative_position_index ({len(indices)} tensors): a table that is computed")
+        _leave_out_tables(result)
         leave_out(result, "head.", "classifier")
         return result

@@ -93,6 +93,17 @@ def test_another_depth_is_refused_with_the_list(cfg, load):
         load(model_for(cfg), net)
 
 
+@pytest.mark.parametrize("key", ["stages.0.downsample.reduction.weight", "semantic_embed_b.1.bias"])
+def test_a_damaged_file_is_refused_in_one_line(cfg, load, key):
+    state = SOLIDERReID().state_dict()
+    del state[f"base.{key}"]
+    with pytest.raises(
+        WeightsMismatch, match=r"look like the weights of SOLIDER.*cannot be translated.*KeyError"
+    ) as caught:
+        load(model_for(cfg), state)
+    assert "\n" not in str(caught.value)
+
+
 def test_scale_and_shift_are_folded_exactly():
     generator = torch.Generator().manual_seed(0)
     weight, bias, scale, shift, n = (
