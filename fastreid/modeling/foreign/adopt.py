@@ -56,11 +56,7 @@ def adopt_into_model(
             return
         whose, found, neck = "a bare network", bare, _identity_neck(wanted)
     _leave_out_projection(found, own)
-    if "sie_embed" in found.backbone and "sie_embed" not in own:
-        found.notes.append(
-            f"They know {len(found.backbone['sie_embed'])} cameras: set MODEL.BACKBONE.WITH_SIE True, and SIE_CAMERAS "
-            "to their names."
-        )
+    _say_what_to_set(found, own)
     _replace(
         state_dict,
         {f"{prefix}backbone.{key}": value for key, value in found.backbone.items()},
@@ -94,6 +90,7 @@ def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Mo
     if "sie_embed" in found.backbone and "sie_embed" not in own:
         del found.backbone["sie_embed"]
         found.left_out.append("the embeddings of cameras: MODEL.BACKBONE.WITH_SIE is False")
+    _say_what_to_set(found, own)
     _replace(state_dict, found.backbone, found.rest)
     _say(scheme.whose, found, "")
 
@@ -115,6 +112,18 @@ def _leave_out_projection(found: Translation, own: Set[str]) -> None:
     if "projection" in found.backbone and "projection" not in own:
         del found.backbone["projection"]
         found.left_out.append("the projection of the class token: MODEL.BACKBONE.OUTPUT class has it")
+
+
+def _say_what_to_set(found: Translation, own: Set[str]) -> None:
+    """Note which key gives the backbone what it lacks, and will be refused for."""
+    cameras = found.backbone.get("sie_embed")
+    if cameras is not None and "sie_embed" not in own:
+        found.notes.append(
+            f"They know {len(cameras)} cameras: set MODEL.BACKBONE.WITH_SIE True, and SIE_CAMERAS to their names."
+        )
+    stem = "patch_embed.conv.0.weight"
+    if (stem in found.backbone or stem in found.rest) and stem not in own:
+        found.notes.append("They have a stem of convolutions: set MODEL.BACKBONE.CONV_STEM True.")
 
 
 def _leave_out_parts(found: Translation, wanted: Mapping[str, Tensor]) -> None:

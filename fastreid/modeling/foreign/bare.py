@@ -33,7 +33,7 @@ def translate_bare(state_dict: Mapping[str, Tensor], own: Set[str], heads: Mappi
         ``None`` if this is no such state dict.
 
     Raises:
-        WeightsMismatch: if it is a vision transformer with parts that ours has not.
+        WeightsMismatch: if it is a vision transformer with tokens that ours has not.
     """
     wrapped = all(key.startswith(_WRAPPED) for key in own)
     names = {key.removeprefix(_WRAPPED) for key in own} if wrapped else own

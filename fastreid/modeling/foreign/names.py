@@ -76,25 +76,19 @@ def neck_and_classifier(translation: Translation) -> None:
 
 
 def check_plain_vit(keys: Iterable[str], whose: str) -> None:
-    """Refuse a vision transformer with parts that :class:`~fastreid.modeling.backbones.VisionTransformer` has not.
+    """Refuse a vision transformer with tokens that ``build_vit_backbone`` has not.
 
     Args:
         keys: of the network alone, by timm's names.
         whose: for the message.
 
     Raises:
-        WeightsMismatch: if it has tokens beside class and patches, or a stem of convolutions.
+        WeightsMismatch: if it has tokens beside class and patches.
     """
-    keys = set(keys)
-    other = [token for token in _OTHER_TOKENS if token in keys]
+    other = sorted(set(_OTHER_TOKENS) & set(keys))
     if other:
         raise WeightsMismatch(
             f"the weights of {whose} have {', '.join(other)}: tokens beside class and patches, which no "
             "build_vit_backbone has; MODEL.BACKBONE.NAME build_timm_backbone takes such networks, with timm's name for "
             "them in DEPTH"
-        )
-    if any(key.startswith("patch_embed.conv.") for key in keys):
-        raise WeightsMismatch(
-            f"the weights of {whose} have patch_embed.conv.*: a stem of convolutions before the patches (ICS of "
-            "TransReID-SSL), which no backbone here has; take weights of a network without it"
         )

@@ -46,21 +46,44 @@ class Block(nn.Module):
         return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
 
 
+class IBN(nn.Module):
+    """Half of 64 channels with instance norm, half with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.IN, self.BN = nn.InstanceNorm2d(32, affine=True), nn.BatchNorm2d(32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.IN(x[:, :32]), self.BN(x[:, 32:])], dim=1)
+
+
 class ViT(nn.Module):
     """A vision transformer with timm's names: TransReID's ``base``, and DINO's ``backbone``."""
 
-    def __init__(self, *, grid: tuple[int, int] = (4, 2), cameras: int = 0, weight: float = 3.0) -> None:
+    def __init__(
+        self, *, grid: tuple[int, int] = (4, 2), cameras: int = 0, weight: float = 3.0, stem: bool = False
+    ) -> None:
         super().__init__()
         self.weight = weight
         self.cls_token = nn.Parameter(torch.zeros(1, 1, DIM))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid[0] * grid[1], DIM))
         if cameras:
             self.sie_embed = nn.Parameter(torch.zeros(cameras, 1, DIM))
-        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, DIM, 16, 16)})
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(64, DIM, 8, 8) if stem else nn.Conv2d(3, DIM, 16, 16)})
+        if stem:
+            convolutions = (
+                nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+                *(nn.Conv2d(64, 64, 3, 1, 1, bias=False) for _ in "12"),
+            )
+            norms = (IBN(), IBN(), nn.BatchNorm2d(64))
+            layers = [layer for pair in zip(convolutions, norms) for layer in (*pair, nn.ReLU())]
+            self.patch_embed["conv"] = nn.Sequential(*layers)
         self.blocks = nn.ModuleList(Block(DIM, HEADS) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(DIM, 1e-6)
 
     def before_the_last_block(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
+        if "conv" in self.patch_embed:
+            images = self.patch_embed["conv"](images)
         patches = self.patch_embed["proj"](images).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.repeat(len(images), 1, 1), patches], dim=1) + self.pos_embed
         if cameras is not None:

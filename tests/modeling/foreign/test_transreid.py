@@ -145,11 +145,20 @@ def test_what_nobody_knows_is_refused(cfg, load):
         load(model_for(cfg), state)
 
 
-@pytest.mark.parametrize(("key", "why"), [("dist_token", "build_timm_backbone"), ("patch_embed.conv.0.weight", "ICS")])
-def test_parts_that_our_transformer_has_not_are_refused_with_the_reason(cfg, load, key, why):
-    state = TransReID().state_dict() | {f"base.{key}": torch.ones(1, 1, DIM)}
-    with pytest.raises(WeightsMismatch, match=why):
+def test_tokens_that_our_transformer_has_not_are_refused_with_the_reason(cfg, load):
+    state = TransReID().state_dict() | {"base.dist_token": torch.ones(1, 1, DIM)}
+    with pytest.raises(WeightsMismatch, match="have dist_token: tokens beside class and patches"):
         load(model_for(cfg), state)
+
+
+def test_a_stem_of_convolutions(cfg, load, images, caplog):
+    net = filled(TransReID(stem=True))
+    model = model_for(cfg, ["MODEL.BACKBONE.CONV_STEM", True])
+    load(model, net)
+    torch.testing.assert_close(model(images), net(images), rtol=1e-4, atol=1e-5)
+    with pytest.raises(WeightsMismatch, match=r"backbone\.patch_embed\.conv\.0\.weight"):
+        load(model_for(cfg), net)
+    assert "They have a stem of convolutions: set MODEL.BACKBONE.CONV_STEM True." in caplog.text
 
 
 def test_pretrain_path_takes_the_network_alone(cfg, load, tmp_path, images, caplog):
