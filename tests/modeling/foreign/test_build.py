@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torchvision import models
@@ -58,7 +60,7 @@ def keys_of(name, architecture):
     cfg = get_cfg()
     cfg.MODEL.BACKBONE.NAME, cfg.MODEL.META_ARCHITECTURE = name, architecture
     cfg.MODEL.HEADS.NUM_CLASSES = 2
-    module = __import__(BACKBONE_REGISTRY.get(name).__module__, fromlist=["x"])
+    module = inspect.getmodule(BACKBONE_REGISTRY.get(name))
     tables = [getattr(module, table) for table in ("LAYOUTS", "WIDTHS", "SCALES") if hasattr(module, table)]
     for depth in list(tables[0]) if tables else []:
         cfg.MODEL.BACKBONE.DEPTH = depth
@@ -93,7 +95,7 @@ def test_other_architectures_are_nobodys(architecture):
 
 
 @pytest.fixture
-def own_scheme():
+def own_scheme(monkeypatch):
     """A scheme of a user, as ``CUSTOM_IMPORTS`` would bring it."""
 
     class Mine(ForeignWeights):
@@ -105,9 +107,8 @@ def own_scheme():
         def translate(self, state_dict):
             return Translation(backbone={key.removeprefix("trunk."): value for key, value in state_dict.items()})
 
-    FOREIGN_WEIGHTS_REGISTRY.register(Mine)
-    yield Mine
-    del FOREIGN_WEIGHTS_REGISTRY._objects["Mine"]
+    monkeypatch.setattr(FOREIGN_WEIGHTS_REGISTRY, "_objects", FOREIGN_WEIGHTS_REGISTRY._objects | {"Mine": Mine})
+    return Mine
 
 
 def test_a_scheme_of_ones_own(cfg, own_scheme):
