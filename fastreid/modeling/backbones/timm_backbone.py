@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...config import CfgNode
 from ...utils.weights import WeightsMismatch, load_weights, read_state_dict
+from ..foreign import adopt_into_backbone
 from .build import BACKBONE_REGISTRY, Backbone, FeatureShape
 from .common import warn_of_unread
 from .feature_map import Features, cut_what_is_unused, features_of, map_of_tokens, use_last_stride_of_one
@@ -292,7 +293,9 @@ def build_timm_backbone(cfg: CfgNode) -> TimmBackbone:
     if test_size != size:
         net.look_at(test_size)
     if node.PRETRAIN and node.PRETRAIN_PATH:
-        load_weights(net, read_state_dict(node.PRETRAIN_PATH), source=node.PRETRAIN_PATH)
+        state = read_state_dict(node.PRETRAIN_PATH)
+        adopt_into_backbone(state, net)
+        load_weights(net, state, source=node.PRETRAIN_PATH)
     return net
 
 

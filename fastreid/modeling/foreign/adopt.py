@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping, Set
+from collections.abc import Iterable, Mapping, MutableMapping, Set
 
 from torch import Tensor, nn
 
@@ -15,6 +15,8 @@ __all__ = ["adopt_into_backbone", "adopt_into_model"]
 
 logger = logging.getLogger(__name__)
 
+# Tokens beside class and patches, by the names that timm, DeiT, DINOv2 and DINOv3 use.
+_OTHER_TOKENS = {"dist_token", "reg_token", "register_tokens", "storage_tokens"}
 # Parts of a head that a model need not have, and what gives them to it.
 _PARTS = {
     "local_block": "MODEL.HEADS.NAME JigsawPatchHead has it",
@@ -55,6 +57,7 @@ def adopt_into_model(
         if bare is None:
             return
         whose, found, neck = "a bare network", bare, _identity_neck(wanted)
+    _check_tokens(found.backbone | found.rest, own, whose)
     _leave_out_projection(found, own)
     _say_what_to_set(found, own)
     _replace(
@@ -79,13 +82,15 @@ def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Mo
     Raises:
         WeightsMismatch: see :func:`adopt_into_model`.
     """
+    own = backbone.state_dict().keys()
     scheme = recognise(state_dict)
     if scheme is None:
+        _check_tokens(state_dict, own, "a bare network")
         return
     found = _translated(scheme, state_dict)
+    _check_tokens(found.backbone, own, scheme.whose)
     if found.heads:
         found.left_out.append(f"the head ({len(found.heads)} tensors)")
-    own = backbone.state_dict().keys()
     _leave_out_projection(found, own)
     if "sie_embed" in found.backbone and "sie_embed" not in own:
         del found.backbone["sie_embed"]
@@ -105,6 +110,17 @@ def _translated(scheme: ForeignWeights, state_dict: Mapping[str, Tensor]) -> Tra
             f"these look like the weights of {scheme.whose}, but cannot be translated ({error!r}): the file is damaged "
             "or of another version of it"
         ) from error
+
+
+def _check_tokens(keys: Iterable[str], own: Set[str], whose: str) -> None:
+    """Refuse tokens that our vision transformer has not, before the positions are taken for those of patches."""
+    other = sorted(_OTHER_TOKENS & set(keys))
+    if other and "cls_token" in own:
+        raise WeightsMismatch(
+            f"the weights of {whose} have {', '.join(other)}: tokens beside class and patches, which no "
+            "build_vit_backbone has; MODEL.BACKBONE.NAME build_timm_backbone takes such networks, with timm's name for "
+            "them in DEPTH"
+        )
 
 
 def _leave_out_projection(found: Translation, own: Set[str]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Set
 from torch import Tensor
 
 from .build import Translation
-from .names import check_plain_vit
 
 __all__ = ["translate_bare"]
 
@@ -31,9 +30,6 @@ def translate_bare(state_dict: Mapping[str, Tensor], own: Set[str], heads: Mappi
 
     Returns:
         ``None`` if this is no such state dict.
-
-    Raises:
-        WeightsMismatch: if it is a vision transformer with tokens that ours has not.
     """
     wrapped = all(key.startswith(_WRAPPED) for key in own)
     names = {key.removeprefix(_WRAPPED) for key in own} if wrapped else own
@@ -41,8 +37,6 @@ def translate_bare(state_dict: Mapping[str, Tensor], own: Set[str], heads: Mappi
         return None
     if wrapped:
         return Translation(backbone=dict(state_dict))
-    if "cls_token" in own:
-        check_plain_vit(state_dict, "a bare network")
     result = Translation()
     for key, value in state_dict.items():
         if key in own:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
-from ...utils.weights import WeightsMismatch
 from .build import Translation
 
-__all__ = ["Rules", "check_plain_vit", "leave_out", "neck_and_classifier", "renamed", "take_renamed", "under"]
+__all__ = ["Rules", "leave_out", "neck_and_classifier", "renamed", "take_renamed"]
 
 # Patterns of whole keys, and what they become, with the pattern's groups as \1, \2 ...
 Rules = Sequence[tuple[str, str]]
-
-# Tokens beside class and patches, by the names that timm, DeiT, DINOv2 and DINOv3 use.
-_OTHER_TOKENS = ("dist_token", "reg_token", "register_tokens", "storage_tokens")
 
 
 def renamed(key: str, rules: Rules) -> str | None:
@@ -31,11 +27,6 @@ def renamed(key: str, rules: Rules) -> str | None:
         if found:
             return found.expand(replacement)
     return None
-
-
-def under(state_dict: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return what is below a prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
 
 
 def take_renamed(rest: dict[str, Tensor], prefix: str, rules: Rules) -> dict[str, Tensor]:
@@ -73,22 +64,3 @@ def neck_and_classifier(translation: Translation) -> None:
         norm = 1
     heads.update(take_renamed(rest, "bottleneck.", [(r"(\w+)", rf"bottleneck.{norm}.\1")]))
     heads.update(take_renamed(rest, "classifier.", [("weight", "weight")]))
-
-
-def check_plain_vit(keys: Iterable[str], whose: str) -> None:
-    """Refuse a vision transformer with tokens that ``build_vit_backbone`` has not.
-
-    Args:
-        keys: of the network alone, by timm's names.
-        whose: for the message.
-
-    Raises:
-        WeightsMismatch: if it has tokens beside class and patches.
-    """
-    other = sorted(set(_OTHER_TOKENS) & set(keys))
-    if other:
-        raise WeightsMismatch(
-            f"the weights of {whose} have {', '.join(other)}: tokens beside class and patches, which no "
-            "build_vit_backbone has; MODEL.BACKBONE.NAME build_timm_backbone takes such networks, with timm's name for "
-            "them in DEPTH"
-        )

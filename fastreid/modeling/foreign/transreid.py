@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from torch import Tensor
 
 from .build import FOREIGN_WEIGHTS_REGISTRY, ForeignWeights, Translation
-from .names import check_plain_vit, leave_out, neck_and_classifier, take_renamed, under
+from .names import leave_out, neck_and_classifier, take_renamed
 
 __all__ = ["TransReID"]
 
@@ -31,14 +31,11 @@ class TransReID(ForeignWeights):
 
     def translate(self, state_dict: Mapping[str, Tensor]) -> Translation:
         """Make the global branch the backbone's, and the local ones the parts of a ``JigsawPatchHead``."""
-        check_plain_vit(under(state_dict, "base."), self.whose)
         result = Translation(rest=dict(state_dict))
         leave_out(result, "base.fc.", "not used")
         if any(key.startswith("b1.0.") for key in state_dict):
             _jigsaw(result)
-        result.backbone.update(under(result.rest, "base."))
-        for key in [key for key in result.rest if key.startswith("base.")]:
-            del result.rest[key]
+        result.backbone.update(take_renamed(result.rest, "base.", [("(.+)", r"\1")]))
         neck_and_classifier(result)
         return result
 
