@@ -65,7 +65,7 @@ def read_file(path: str) -> Any:
         if _is_safetensors(path):
             return _read_safetensors(path)
         _require_torch_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # plain attributes, in files of DINO
+        with torch.serialization.safe_globals(_also_safe()):
             check_torch_file(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ImportError):
@@ -76,6 +76,12 @@ def read_file(path: str) -> Any:
             reason = f"it is damaged, or holds more than tensors and plain values ({reason}); get it anew"
         cause = None if isinstance(error, WeightFileError) else error
         raise WeightFileError(f"{path!r} cannot be read as weights: {reason}") from cause
+
+
+def _also_safe() -> list[type]:
+    """Return what may be in a file beside what torch allows: options of the program that trained, plain attributes."""
+    known = argparse.Namespace in torch.serialization.get_safe_globals()
+    return [] if known else [argparse.Namespace]  # torch takes away, at the end, what is there twice
 
 
 def check_named_hash(path: str) -> None:

@@ -260,6 +260,10 @@ def test_the_options_of_the_program_that_trained_are_read(tmp_path, zipped_file)
     found = read_file(str(tmp_path / "w.pth"))
     assert found["args"] == content["args"]
     assert found["teacher"]["a"].tolist() == [1, 1]
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        read_file(str(tmp_path / "w.pth"))
+        assert argparse.Namespace in torch.serialization.get_safe_globals()
 
 
 def test_a_long_pickle_is_refused_with_its_size(tmp_path):

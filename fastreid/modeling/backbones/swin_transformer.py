@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -30,12 +30,15 @@ class SwinLayout:
         depths: blocks of each stage.
         heads: of the attention, by stage; they divide its channels.
         window: side of a window, in positions of the map.
+        shift_lone: shift windows also along a side of the map that one window covers, as mmdetection's networks do,
+            and so SOLIDER's.
     """
 
     dim: int = 96
     depths: tuple[int, ...] = (2, 2, 6, 2)
     heads: tuple[int, ...] = (3, 6, 12, 24)
     window: int = 7
+    shift_lone: bool = False
 
 
 LAYOUTS = {
@@ -43,6 +46,7 @@ LAYOUTS = {
     "small": SwinLayout(depths=(2, 2, 18, 2)),
     "base": SwinLayout(dim=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
 }
+LAYOUTS |= {f"solider_{depth}": replace(layout, shift_lone=True) for depth, layout in LAYOUTS.items()}
 
 # ImageNet weights by torchvision
 PRETRAINED = {
@@ -64,18 +68,25 @@ def from_windows(windows: Tensor, side: int, height: int, width: int) -> Tensor:
     return grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def shift_mask(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:
+def shift_mask(height: int, width: int, side: int, shifts: tuple[int, int], device: torch.device) -> Tensor:
     """Return what keeps apart, inside a window, tokens from opposite borders of the map.
+
+    Args:
+        height: of the map, whole windows.
+        width: likewise.
+        side: of a window.
+        shifts: up and left.
+        device: of the result.
 
     Returns:
         ``(windows, 1, side * side, side * side)`` float32, 0 or :data:`OTHER_REGION`.
     """
 
-    def regions(length: int) -> Tensor:
+    def regions(length: int, shift: int) -> Tensor:
         places = torch.arange(length, device=device)
         return (places >= length - side).long() + (places >= length - shift).long()  # 0, 1 or 2
 
-    region = 3 * regions(height)[:, None] + regions(width)  # (H, W)
+    region = 3 * regions(height, shifts[0])[:, None] + regions(width, shifts[1])  # (H, W)
     region = to_windows(region[None, :, :, None], side)[0, :, :, 0]  # (windows, side * side)
     return (region[:, None, :, None] != region[:, None, None, :]) * OTHER_REGION
 
@@ -83,22 +94,32 @@ def shift_mask(height: int, width: int, side: int, shift: int, device: torch.dev
 class WindowAttention(nn.Module):
     """Self-attention among the tokens of a window, with a learned weight for each offset between two of them.
 
-    The map is padded with zeros to whole windows, and then shifted, as in mmdetection.
+    The map is padded with zeros to whole windows, and then shifted.
 
     Args:
         dim: channels.
         heads: see :class:`SwinLayout`.
         window: likewise.
         shift: positions up and left by which the map is moved round before it is cut.
+        shift_lone: see :class:`SwinLayout`.
         attention_drop: share of the attention weights that are dropped in training.
         drop: likewise of the output.
     """
 
     def __init__(
-        self, dim: int, heads: int, *, window: int, shift: int, attention_drop: float = 0.0, drop: float = 0.0
+        self,
+        dim: int,
+        heads: int,
+        *,
+        window: int,
+        shift: int,
+        shift_lone: bool = False,
+        attention_drop: float = 0.0,
+        drop: float = 0.0,
     ) -> None:
         super().__init__()
         self.heads, self.window, self.shift, self.attention_drop = heads, window, shift, attention_drop
+        self.shift_lone = shift_lone
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(drop)
@@ -114,19 +135,19 @@ class WindowAttention(nn.Module):
         x = F.pad(x, (0, 0, 0, -width % self.window, 0, -height % self.window))
         padded = (x.shape[1], x.shape[2])
         bias = self.relative_position_bias_table[self.offset_index].permute(2, 0, 1)  # (heads, T, T)
-        if self.shift:
-            x = torch.roll(x, (-self.shift, -self.shift), dims=(1, 2))
-            bias = bias + shift_mask(*padded, self.window, self.shift, x.device).to(
-                bias.dtype
-            )  # (windows, heads, T, T)
+        shifts = tuple(self.shift if self.shift_lone or side > self.window else 0 for side in padded)
+        if any(shifts):
+            x = torch.roll(x, (-shifts[0], -shifts[1]), dims=(1, 2))
+            mask = shift_mask(*padded, self.window, shifts, x.device)
+            bias = bias + mask.to(bias.dtype)  # (windows, heads, T, T)
         windows = to_windows(x, self.window)  # (N, windows, T, C)
         query, key, value = self.qkv(windows).unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5).unbind(0)
         dropped = self.attention_drop if self.training else 0.0
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), dropout_p=dropped)
         out = self.proj_drop(self.proj(out.transpose(2, 3).flatten(3)))  # (N, windows, T, C)
         x = from_windows(out, self.window, *padded)
-        if self.shift:
-            x = torch.roll(x, (self.shift, self.shift), dims=(1, 2))
+        if any(shifts):
+            x = torch.roll(x, shifts, dims=(1, 2))
         return x[:, :height, :width]
 
 
@@ -208,8 +229,8 @@ class SwinTransformer(Backbone):
     """A Swin transformer without its classifier; the map has 1/32 of the input's height and width.
 
     Parameter names are those of timm. Images may have any size. Every second block shifts its windows by half a window,
-    also where one window covers the map, and maps are padded before they are shifted: this is mmdetection's network,
-    which SOLIDER's weights belong to. That of timm shifts first, and where one window covers the map, not at all.
+    and maps are padded before they are shifted, as in torchvision and mmdetection. (timm shifts first.) Along a side
+    that one window covers, only mmdetection's networks shift it: ``layout.shift_lone``.
 
     Source: Liu et al., "Swin Transformer", ICCV 2021, arXiv:2103.14030.
 
@@ -224,11 +245,12 @@ class SwinTransformer(Backbone):
         self, *, layout: SwinLayout, drop_path: float = 0.0, attention_drop: float = 0.0, drop: float = 0.0
     ) -> None:
         super().__init__()
-        self.depths = layout.depths
+        self.depths, self.shift_lone = layout.depths, layout.shift_lone
         self.patch_embed = PatchEmbed(layout.dim)
         self.pos_drop = nn.Dropout(drop)
         rates = iter(torch.linspace(0, drop_path, sum(layout.depths), device="cpu").tolist())
-        attention = partial(WindowAttention, window=layout.window, attention_drop=attention_drop, drop=drop)
+        options = {"shift_lone": layout.shift_lone, "attention_drop": attention_drop, "drop": drop}
+        attention = partial(WindowAttention, window=layout.window, **options)
         stages, dim = [], layout.dim
         for depth, heads in zip(layout.depths, layout.heads, strict=True):
             downsample: nn.Module = Downsample(dim) if stages else nn.Identity()
@@ -297,8 +319,9 @@ class SwinTransformer(Backbone):
 def build_swin_backbone(cfg: CfgNode) -> SwinTransformer:
     """Build a Swin transformer with windows of 7, and load trained weights if ``MODEL.BACKBONE.PRETRAIN``.
 
-    ``DEPTH`` is ``tiny``, ``small`` or ``base``. ``DROP_PATH_RATIO``, ``DROP_RATIO``, ``ATT_DROP_RATE``, ``PRETRAIN``
-    and ``PRETRAIN_PATH`` of ``MODEL.BACKBONE`` are read; LAST_STRIDE means nothing to it.
+    ``DEPTH`` is ``tiny``, ``small`` or ``base``, or one of these behind ``solider_``. ``DROP_PATH_RATIO``,
+    ``DROP_RATIO``, ``ATT_DROP_RATE``, ``PRETRAIN`` and ``PRETRAIN_PATH`` of ``MODEL.BACKBONE`` are read; LAST_STRIDE
+    means nothing to it.
 
     Raises:
         KeyError: if there is no such depth.

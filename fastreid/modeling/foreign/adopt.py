@@ -66,6 +66,7 @@ def adopt_into_model(
         {f"{prefix}heads.{key}": value for key, value in (found.heads | neck).items()},
         found.rest,
     )
+    _warn(scheme, backbone)
     identity = " The neck starts as the identity." if neck else ""
     _say(whose, found, f"To the head: {_shorten(sorted(found.heads))}.{identity}")
 
@@ -97,6 +98,7 @@ def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Mo
         found.left_out.append("the embeddings of cameras: MODEL.BACKBONE.WITH_SIE is False")
     _say_what_to_set(found, own)
     _replace(state_dict, found.backbone, found.rest)
+    _warn(scheme, backbone)
     _say(scheme.whose, found, "")
 
 
@@ -110,6 +112,11 @@ def _translated(scheme: ForeignWeights, state_dict: Mapping[str, Tensor]) -> Tra
             f"these look like the weights of {scheme.whose}, but cannot be translated ({error!r}): the file is damaged "
             "or of another version of it"
         ) from error
+
+
+def _warn(scheme: ForeignWeights | None, backbone: nn.Module) -> None:
+    for sentence in scheme.misgivings(backbone) if scheme is not None else ():
+        logger.warning("%s", sentence)
 
 
 def _check_tokens(keys: Iterable[str], own: Set[str], whose: str) -> None:

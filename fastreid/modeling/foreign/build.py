@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...utils.registry import Registry
 
@@ -55,6 +55,10 @@ class ForeignWeights(ABC):
         Raises:
             WeightsMismatch: if it belongs to a network that this library does not have, with the reason.
         """
+
+    def misgivings(self, backbone: nn.Module) -> list[str]:
+        """Return sentences on what ``backbone`` computes otherwise than theirs although every tensor fits."""
+        return []
 
 
 def recognise(keys: Iterable[str]) -> ForeignWeights | None:

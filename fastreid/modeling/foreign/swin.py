@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...utils.weights import WeightsMismatch
 from .build import FOREIGN_WEIGHTS_REGISTRY, ForeignWeights, Translation
@@ -111,6 +111,15 @@ class SOLIDER(ForeignWeights):
         leave_out(result, "head.", "of pretraining")
         neck_and_classifier(result)
         return result
+
+    def misgivings(self, backbone: nn.Module) -> list[str]:
+        """Say so where windows that cover a map are not shifted, as they are in mmdetection."""
+        if getattr(backbone, "shift_lone", True):
+            return []
+        return [
+            "SOLIDER's networks shift windows that cover a map, and those of MODEL.BACKBONE.DEPTH tiny, small and base "
+            "do not: set solider_tiny, solider_small or solider_base to embed as they do"
+        ]
 
     def _take_downsampling(self, result: Translation, prefix: str, stage: int) -> None:
         """Take the layer that ends one stage here and begins the next in timm, with its semantics."""

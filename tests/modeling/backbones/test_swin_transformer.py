@@ -40,7 +40,7 @@ def test_windows_are_squares_in_reading_order():
 
 def test_tokens_from_opposite_borders_are_kept_apart():
     side, shift, height, width = 3, 1, 6, 9
-    mask = shift_mask(height, width, side, shift, torch.device("cpu"))
+    mask = shift_mask(height, width, side, (shift, shift), torch.device("cpu"))
     places = [((row + shift) % height, (column + shift) % width) for row in range(height) for column in range(width)]
     rows, columns = (to_windows(torch.tensor(x).view(1, height, width, 1), side)[0, :, :, 0] for x in zip(*places))
     for window in range(len(mask)):
@@ -159,3 +159,20 @@ def test_it_is_timms_network_where_windows_fit_the_maps():
     images = torch.rand(1, 3, 96, 96)  # maps of 24, 12 and 6
     expected = other.forward_features(images).permute(0, 3, 1, 2)
     torch.testing.assert_close(net(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_window_that_covers_the_map_is_shifted_only_if_wanted():
+    options = {"window": 3, "shift": 1}
+    plain, moved = WindowAttention(8, 2, **options).eval(), WindowAttention(8, 2, shift_lone=True, **options).eval()
+    fill_by_name(plain)
+    moved.load_state_dict(plain.state_dict())
+    still = WindowAttention(8, 2, window=3, shift=0).eval()
+    still.load_state_dict(plain.state_dict())
+    x = torch.randn(1, 3, 3, 8)
+    torch.testing.assert_close(plain(x), still(x))
+    assert not torch.allclose(moved(x), still(x), atol=1e-4)
+    tall = torch.randn(1, 6, 3, 8)  # covered from side to side, and not from top to bottom
+    moved_down = torch.roll(tall, -1, dims=1)
+    alone = still(moved_down[:, :3])  # the first of two windows has no border in it
+    torch.testing.assert_close(plain(tall)[:, 1:4], alone)

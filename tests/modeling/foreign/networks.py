@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable
 
 import torch
@@ -322,6 +323,7 @@ def small_layouts(monkeypatch) -> None:
     monkeypatch.setitem(vision_transformer.LAYOUTS, "clip_tiny", clip)
     swin = swin_transformer.SwinLayout(dim=8, depths=(2, 2, 2), heads=(2, 2, 2), window=3)
     monkeypatch.setitem(swin_transformer.LAYOUTS, "tiny", swin)
+    monkeypatch.setitem(swin_transformer.LAYOUTS, "solider_tiny", dataclasses.replace(swin, shift_lone=True))
 
 
 def model_for(cfg: CfgNode, options: Iterable = ()) -> nn.Module:

@@ -15,6 +15,7 @@ from .networks import SOLIDERReID, SOLIDERSwin, filled, model_for
 @pytest.fixture
 def cfg(cfg):
     cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.FEAT_DIM = "build_swin_backbone", 32
+    cfg.MODEL.BACKBONE.DEPTH = "solider_tiny"
     return cfg
 
 
@@ -86,6 +87,13 @@ def test_half_precision(cfg, load, images):
     torch.testing.assert_close(model(images), net(images, 0.2), rtol=3e-2, atol=5e-3)
 
 
+def test_a_network_that_does_not_shift_all_windows_is_a_warning(cfg, load, caplog):
+    load(model_for(cfg, ["MODEL.BACKBONE.DEPTH", "tiny"]), SOLIDERReID())
+    assert "set solider_tiny, solider_small or solider_base to embed as they do" in caplog.text
+    load(model_for(cfg), SOLIDERReID())
+    assert "embed as they do" not in caplog.text
+
+
 def test_another_depth_is_refused_with_the_list(cfg, load):
     net = SOLIDERReID()
     net.base.stages[1]["blocks"].append(net.base.stages[1]["blocks"][0])
@@ -131,10 +139,12 @@ def test_torchvisions_swin(cfg, load, caplog):
     net = SwinTransformer([4, 4], 8, [2, 2, 2], [2, 2, 2], [3, 3], num_classes=6)
     tables = {key: table.clone() for key, table in net.named_buffers()}
     filled(net).load_state_dict(tables, strict=False)  # they are computed, and no weights
-    model = model_for(cfg, ["MODEL.HEADS.WITH_BNNECK", False])
+    model = model_for(cfg, ["MODEL.HEADS.WITH_BNNECK", False, "MODEL.BACKBONE.DEPTH", "tiny"])
     load(model, net)
-    images = torch.randn(2, 3, 80, 68)  # maps of 20 x 17, 10 x 9 and 5 x 5: larger than a window
-    expected = net.norm(net.features(images)).mean((1, 2))
-    torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
+    # maps of 20 x 17, 10 x 9 and 5 x 5, larger than a window; then of 16 x 8, 8 x 4 and 4 x 2; then of 8, 4 and 2
+    for size in ((80, 68), (64, 32), (32, 32)):
+        images = torch.randn(2, 3, *size)
+        expected = net.norm(net.features(images)).mean((1, 2))
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
     assert "the weights of torchvision's Swin transformer" in caplog.text
     assert "head.* (2 tensors): classifier" in caplog.text
