@@ -52,7 +52,7 @@ def pixel_arguments(cfg: CfgNode, backbone: nn.Module) -> dict[str, Any]:
         own = getattr(backbone, name, None)
         if cfg.MODEL.BACKBONE.PRETRAIN and own is not None and not np.allclose(found[name], own, rtol=1e-3):
             logger.warning(
-                "MODEL.%s is %s, but the published weights of the backbone were trained with %s; set it to [] to use these",
+                "MODEL.%s is %s, but published weights of the backbone expect %s; set it to [] to use these",
                 key,
                 found[name],
                 list(own),

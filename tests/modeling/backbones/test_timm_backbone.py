@@ -245,7 +245,7 @@ def test_pretrained_weights_are_timms_download(published, caplog):
     cfg.MODEL.PIXEL_MEAN = [1.0, 2.0, 3.0]
     caplog.clear()
     build_model(cfg)
-    assert any(line.startswith("MODEL.PIXEL_MEAN is [1.0, 2.0, 3.0], but the weights") for line in said(caplog))
+    assert any(line.startswith("MODEL.PIXEL_MEAN is [1.0, 2.0, 3.0], but published weights") for line in said(caplog))
 
 
 def test_weights_that_cannot_be_had_are_said(published):
