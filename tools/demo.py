@@ -9,13 +9,15 @@ python tools/demo.py --config-file ... --input a.jpg --rank crops --top 10 MODEL
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
 from tabulate import tabulate
 
 from fastreid.data.image_source import list_images
-from fastreid.engine import Embedder, load_config
+from fastreid.engine import Embedder
+from fastreid.engine.checkpoint_config import load_config_or_stored
 from fastreid.engine.setup import make_output_folder, split_settings
 from fastreid.engine.thresholds import Threshold, choose_threshold
 from fastreid.utils.one_line import one_line
@@ -28,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config-file", default="", metavar="FILE", help="a config file, or the name of a shipped one")
+    add("--config-file", default="", metavar="FILE", help="a shipped one by its name; none: that in the checkpoint")
     add("--input", nargs="+", default=[], metavar="IMAGE", help="images, folders or quoted patterns")
     add("--output", default="demo_output", metavar="DIR", help="folder of what is written (%(default)s)")
     add("--compare", nargs=2, metavar=("A", "B"), help="two images: how alike they are")
@@ -56,6 +58,13 @@ def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
     if not args.input and not args.compare:
         parser().error("name images by --input, or two by --compare")
     return args
+
+
+def show_log_of(name: str) -> None:
+    """Print what a part of the library says, here on weights of other people."""
+    logger, handler = logging.getLogger(name), logging.StreamHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def compare(embedder: Embedder, args: argparse.Namespace, threshold: Threshold) -> None:
@@ -92,7 +101,8 @@ def main(args: argparse.Namespace) -> None:
     single_images.names_of_outputs(paths)  # before the model is built
     if paths or args.actmap:
         make_output_folder(args.output, called="--output")
-    embedder = Embedder(load_config(args))
+    show_log_of("fastreid.modeling.foreign")
+    embedder = Embedder(load_config_or_stored(args))
     threshold = None
     if args.compare or gallery:
         metric = embedder.cfg.TEST.METRIC

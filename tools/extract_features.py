@@ -15,6 +15,7 @@ import sys
 
 from fastreid.data.image_source import SPLITS, find_images
 from fastreid.engine import default_setup, launch, load_config
+from fastreid.engine.checkpoint_config import load_config_or_stored
 from fastreid.engine.extraction import DTYPES, extract_features
 from fastreid.engine.predictor import load_model
 from fastreid.utils.weights import WeightFileError, WeightsMismatch
@@ -26,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SOURCE", help="the images")
     parser.add_argument("output", metavar="OUT", help="folder of the features")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="settings that override the config")
-    parser.add_argument("--config-file", default="", metavar="FILE", help="a config file, or the name of a shipped one")
+    parser.add_argument(
+        "--config-file", default="", metavar="FILE", help="a shipped one by its name; none: that in the checkpoint"
+    )
     parser.add_argument(
         "--splits", nargs="+", choices=(*SPLITS, "all"), default=["query", "gallery"], help="of a data set"
     )
@@ -41,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Do the job in one process."""
-    cfg = load_config(args)
+    cfg = load_config_or_stored(args)
     cfg.MODEL.BACKBONE.PRETRAIN = False  # the weights come from MODEL.WEIGHTS
     cfg.OUTPUT_DIR = args.output
     cfg.freeze()

@@ -13,21 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from tabulate import tabulate
 from torch import nn
 
-from ..config import CfgNode, get_cfg
+from ..config import CfgNode
 from ..data.datasets import dataset_labels
 from ..modeling import build_model
 from ..utils.checkpoint import Checkpointer, write_atomically
 from ..utils.custom_imports import import_custom_modules
 from ..utils.one_line import one_line
 from ..utils.weights import read_file
+from .checkpoint_config import config_of, override_stored
 from .checkpoint_state import dataset_fingerprint
 from .defaults import DefaultTrainer
 
-__all__ = ["checkpoint_of", "config_of", "cross_domain", "matrix_csv", "matrix_table"]
+__all__ = ["checkpoint_of", "cross_domain", "matrix_csv", "matrix_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,40 +118,6 @@ def checkpoint_of(path: str) -> str:
     return newest
 
 
-def config_of(path: str, data: Any) -> CfgNode:
-    """Return the config that a checkpoint was made with.
-
-    Size, interpolation and pixel statistics of the images, and the metric, are those that its ``meta`` states.
-
-    Args:
-        path: of the checkpoint. Without a config in it, the ``config.yaml`` beside it counts.
-        data: what the file holds.
-
-    Raises:
-        ValueError: if there is no config.
-    """
-    meta = data.get("meta") or {} if isinstance(data, dict) else {}
-    cfg = get_cfg()
-    beside = os.path.join(os.path.dirname(path), "config.yaml")
-    if "config" in meta:
-        cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(meta["config"])))
-    elif os.path.isfile(beside):
-        cfg.merge_from_file(beside)
-    else:
-        raise ValueError(f"it has no config in its meta, and there is no {beside}; put the config of its run there")
-    seen = meta.get("preprocessing", {})
-    for key, value in (
-        ("INPUT.SIZE_TEST", seen.get("size")),
-        ("INPUT.INTERPOLATION", seen.get("interpolation")),
-        ("MODEL.PIXEL_MEAN", seen.get("pixel_mean")),
-        ("MODEL.PIXEL_STD", seen.get("pixel_std")),
-        ("TEST.METRIC", meta.get("embedding", {}).get("metric")),
-    ):
-        if value is not None:
-            cfg.merge_from_list([key, value])
-    return cfg
-
-
 def matrix_table(report: dict[str, Any], keys: Sequence[str] = ("Rank-1", "mAP")) -> str:
     """Return a table for each key: a row for each checkpoint, a column for each test set.
 
@@ -226,18 +192,9 @@ def _prepare(name: str, columns: dict[str, str], opts: Sequence[Any]) -> _Row:
 
 def _overridden(cfg: CfgNode, path: str, opts: Sequence[Any]) -> CfgNode:
     """Return the config that the checkpoint is evaluated with, and import what ``opts`` name."""
-    unused = list(cfg.CUSTOM_IMPORTS)
-    cfg.CUSTOM_IMPORTS = []
-    cfg.merge_from_list(list(opts))
+    override_stored(cfg, path, opts)
     cfg.MODEL.WEIGHTS, cfg.MODEL.BACKBONE.PRETRAIN, cfg.OUTPUT_DIR = path, False, ""
     import_custom_modules(cfg.CUSTOM_IMPORTS)
-    if unused and not cfg.CUSTOM_IMPORTS:
-        logger.warning(
-            "%s was made with CUSTOM_IMPORTS %s. Code that a checkpoint names is not run: if something is missing, "
-            "give CUSTOM_IMPORTS among the settings",
-            path,
-            unused,
-        )
     return cfg
 
 

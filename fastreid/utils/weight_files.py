@@ -124,7 +124,9 @@ def _safetensors(module: str) -> Any:
     try:
         import safetensors.torch
     except ImportError as error:
-        raise ImportError('this is for files of safetensors: pip install "fastreid[safetensors]"') from error
+        raise ImportError(
+            'weights in the format safetensors need its package: pip install "fastreid[safetensors]"'
+        ) from error
     return safetensors if module == "" else getattr(safetensors, module)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import runpy
 import shutil
@@ -12,8 +13,10 @@ import pytest
 import torch
 import yaml
 
+from fastreid.config import get_cfg
 from fastreid.engine import DefaultTrainer, cross_domain
-from fastreid.engine.cross_domain import checkpoint_of, config_of, matrix_csv, matrix_table
+from fastreid.engine.checkpoint_config import config_of, load_config_or_stored
+from fastreid.engine.cross_domain import checkpoint_of, matrix_csv, matrix_table
 from fastreid.utils.env import seed_all_rng
 
 from .tiny import tiny_cfg, write_market
@@ -144,6 +147,23 @@ def test_preprocessing_is_that_of_the_meta(runs, tmp_path):
     assert config_of(path, data).INPUT.SIZE_TEST == [20, 12]  # config.yaml lies beside it
     with pytest.raises(ValueError, match="it has no config in its meta"):
         config_of(str(tmp_path / "model.pth"), data)
+
+
+def test_without_a_config_file_that_of_the_checkpoint_counts(runs, tmp_path):
+    folder, _, _ = runs
+    path = str(folder / "one" / "model_final.pth")
+    stored = config_of(path, torch.load(path, weights_only=True))
+    args = argparse.Namespace(config_file="", opts=["MODEL.WEIGHTS", path, "TEST.IMS_PER_BATCH", 3])
+    cfg = load_config_or_stored(args)
+    assert cfg.MODEL.BACKBONE == stored.MODEL.BACKBONE
+    assert (path, 3) == (cfg.MODEL.WEIGHTS, cfg.TEST.IMS_PER_BATCH)
+    assert stored.CUSTOM_IMPORTS and not cfg.CUSTOM_IMPORTS  # code that it names is not run
+    assert (cfg.MODEL.DEVICE, cfg.DATASETS.ROOT) == ("auto", get_cfg().DATASETS.ROOT)  # of another machine
+    torch.save({"a": torch.ones(1)}, tmp_path / "bare.pth")
+    args.opts[1] = str(tmp_path / "bare.pth")
+    assert load_config_or_stored(args).MODEL.BACKBONE == get_cfg().MODEL.BACKBONE
+    args.config_file = "Market1501/bagtricks_R50.yml"
+    assert load_config_or_stored(args).DATASETS.NAMES == ("Market1501",)
 
 
 def test_the_checkpoint_of_a_folder(tmp_path):

@@ -14,8 +14,10 @@ import pytest
 import torch
 from PIL import Image, ImageColor
 
+from fastreid.config import get_cfg, get_config_file
 from fastreid.engine import Embedder
 from fastreid.engine.thresholds import Threshold
+from fastreid.modeling import build_backbone
 from fastreid.visualization import activation_maps, single_images
 from fastreid.visualization.lettering import shortened_to
 from fastreid.visualization.marks import QUERY, VERDICTS
@@ -263,3 +265,27 @@ def test_a_command_line_without_images(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         demo(monkeypatch, "--compare", "a", "b", "--threshold", "1", "--label", "A")
     assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_without_a_config_file_the_checkpoint_says_what_it_is(market, tmp_path, recipe, monkeypatch):
+    cfg, _, weights = recipe
+    path = paths_of(market)[0]
+    where = ["--input", path, "--output", str(tmp_path / "out"), *weights]
+    demo(monkeypatch, *where, "CUSTOM_IMPORTS", cfg.CUSTOM_IMPORTS, "MODEL.DEVICE", "cpu")
+    (file,) = (tmp_path / "out").glob("*.npy")
+    np.testing.assert_allclose(np.load(file).ravel(), Embedder(cfg)([path]).numpy().ravel(), rtol=1e-5, atol=1e-6)
+
+
+def test_whose_weights_they_are_is_said(market, tmp_path, monkeypatch, capfd):
+    cfg = get_cfg()
+    cfg.merge_from_file(get_config_file("Market1501/bagtricks_vit.yml"))
+    settings = {"MODEL.BACKBONE.DEPTH": "deit_tiny", "MODEL.BACKBONE.FEAT_DIM": 192, "INPUT.SIZE_TRAIN": [32, 16]}
+    settings |= {"INPUT.SIZE_TEST": [32, 16], "MODEL.DEVICE": "cpu", "MODEL.BACKBONE.PRETRAIN": False}
+    words = [str(word) for pair in settings.items() for word in pair]
+    cfg.merge_from_list(words)
+    backbone = build_backbone(cfg).state_dict()
+    torch.save({f"base.{key}": value for key, value in backbone.items()}, tmp_path / "theirs.pth")
+    where = ["--input", paths_of(market)[0], "--output", tmp_path / "out"]
+    given = ["--config-file", "Market1501/bagtricks_vit.yml", *where, "MODEL.WEIGHTS", tmp_path / "theirs.pth"]
+    demo(monkeypatch, *given, *words, "MODEL.HEADS.WITH_BNNECK", False)
+    assert "These are the weights of TransReID" in capfd.readouterr().err

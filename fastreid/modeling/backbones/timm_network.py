@@ -80,8 +80,10 @@ def create_network(
         except Exception as error:  # of any class: each network checks its arguments in its own way
             blamed = _blamed_arguments(error, taken)
             if not blamed:
-                given = f"MODEL.BACKBONE.TIMM_ARGS {dict(arguments)} and " if arguments else ""
-                raise ValueError(f"timm cannot make {name} with {given}{taken}: {error or repr(error)}") from error
+                given = [f"MODEL.BACKBONE.TIMM_ARGS {dict(arguments)}"] if arguments else []
+                given += [str(taken)] if taken else []
+                how = " with " + " and ".join(given) if given else ""
+                raise ValueError(f"timm cannot make {name}{how}: {error or repr(error)}") from error
             refused |= blamed
     if pretrained:
         try:
