@@ -58,9 +58,9 @@ class VisionTransformer(Backbone):
         layout: which variant.
         image_size: height and width of the images, in pixels, at least a patch each.
         stride: of the patches, in pixels, down and across.
-        drop_path: of the last block, see :class:`Block`; it rises linearly from 0 at the first.
-        attention_drop: see :class:`Attention`.
-        drop: share of activations that are dropped.
+        drop_path: of the last block, in [0, 1), see :class:`Block`; it rises linearly from 0 at the first.
+        attention_drop: in [0, 1), see :class:`Attention`.
+        drop: share of activations that are dropped, in [0, 1).
         output: one of :data:`OUTPUTS`; see :meth:`forward`.
         num_cameras: cameras with an embedding of their own; ``None``: no side information.
         camera_weight: factor of these embeddings.
@@ -90,6 +90,9 @@ class VisionTransformer(Backbone):
     ) -> None:
         super().__init__()
         _check_options(stride, image_size, output, hide_camera)
+        for key, rate in (("DROP_PATH_RATIO", drop_path), ("ATT_DROP_RATE", attention_drop), ("DROP_RATIO", drop)):
+            if not 0 <= rate < 1:
+                raise ValueError(f"MODEL.BACKBONE.{key} must be in [0, 1), got {rate}")
         if stem_norm is not None and any(step % 2 for step in stride):
             raise ValueError(f"MODEL.BACKBONE.STRIDE_SIZE must be even with CONV_STEM True, got {tuple(stride)}")
         self.layout, self.dim, self.stride = layout, layout.dim, tuple(stride)
@@ -162,11 +165,16 @@ class VisionTransformer(Backbone):
     def _with_cameras(self, tokens: Tensor, cameras: Tensor | None) -> Tensor:
         """Add to each image's tokens the embedding of its camera."""
         unseen = self.sie_embed.shape[0] - 1
+        if self.training and unseen == 0:
+            raise ValueError(
+                "MODEL.BACKBONE.WITH_SIE is True, but SIE_CAMERAS named no cameras when the model was built, so it "
+                "cannot learn them; fastreid.engine.side_information.with_cameras_of(cfg, train_set) puts them there"
+            )
         if cameras is None:
             if self.training:
                 raise ValueError(
                     "MODEL.BACKBONE.WITH_SIE True needs the cameras of the training images, but the batch has no "
-                    "'cameras'; train on data sets (DATASETS.NAMES) with MODEL.META_ARCHITECTURE Baseline"
+                    "'cameras'; train on data sets (DATASETS.NAMES)"
                 )
             cameras = torch.full(tokens.shape[:1], unseen, device=tokens.device)
         cameras = torch.where((cameras < 0) | (cameras > unseen), unseen, cameras)  # (N,)
@@ -285,6 +293,16 @@ def resize_position_embedding(embedding: Tensor, grid: tuple[int, int], wanted: 
     return torch.cat([token, plane.flatten(2).transpose(1, 2).to(embedding.dtype)], dim=1)
 
 
+def _size(sides: Sequence[int]) -> tuple[int, int]:
+    """Return height and width of the images; a transformer is made for images of one size."""
+    if not sides:
+        raise ValueError(
+            "INPUT.SIZE_TRAIN is [], images keep their size, but build_vit_backbone is made for images of one size; "
+            "set INPUT.SIZE_TRAIN, such as [256, 128]"
+        )
+    return (sides[0], sides[-1])
+
+
 @BACKBONE_REGISTRY.register()
 def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
     """Build a vision transformer, and load ImageNet weights if ``MODEL.BACKBONE.PRETRAIN``.
@@ -302,7 +320,7 @@ def build_vit_backbone(cfg: CfgNode) -> VisionTransformer:
     warn_of_unread(node, "WITH_IBN", "WITH_SE", "WITH_NL", "ZERO_INIT_RESIDUAL")
     net = VisionTransformer(
         layout=layout_of(node, LAYOUTS),
-        image_size=(*cfg.INPUT.SIZE_TRAIN, cfg.INPUT.SIZE_TRAIN[0])[:2],
+        image_size=_size(cfg.INPUT.SIZE_TRAIN),
         stride=node.STRIDE_SIZE,
         drop_path=node.DROP_PATH_RATIO,
         attention_drop=node.ATT_DROP_RATE,

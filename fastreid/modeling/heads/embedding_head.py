@@ -52,6 +52,8 @@ class EmbeddingHead(nn.Module):
     class_parameters = ("weight",)
     # A head whose output are the classes cannot do without any.
     fewest_classes = 0
+    # Whether the head knows what MODEL.BACKBONE.OUTPUT tokens are; pooling them would mix tokens of two layers.
+    reads_tokens = False
 
     @configurable
     def __init__(
@@ -115,8 +117,17 @@ class EmbeddingHead(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Read ``MODEL.HEADS``, and ``MODEL.BACKBONE.FEAT_DIM``."""
+        """Read ``MODEL.HEADS``, and ``MODEL.BACKBONE.FEAT_DIM``.
+
+        Raises:
+            ValueError: if the backbone returns ``tokens``, and the head does not say ``reads_tokens``.
+        """
         node = cfg.MODEL.HEADS
+        if cfg.MODEL.BACKBONE.OUTPUT == "tokens" and not cls.reads_tokens:
+            raise ValueError(
+                f"MODEL.BACKBONE.OUTPUT is 'tokens', which are for JigsawPatchHead, but MODEL.HEADS.NAME is {node.NAME}"
+                "; set OUTPUT class or map (a head of one's own that takes tokens sets reads_tokens = True)"
+            )
         return {
             "feat_dim": cfg.MODEL.BACKBONE.FEAT_DIM,
             "embedding_dim": node.EMBEDDING_DIM,

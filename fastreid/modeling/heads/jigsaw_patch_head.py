@@ -19,7 +19,7 @@ def jigsaw(patches: Tensor, shift: int, groups: int) -> Tensor:
     """Move the first patches to the end, cut the row into groups, and deal from them in turn.
 
     Any few neighbours of the result come from all over the image. Where the groups would not be equal, the last patch
-    but one is repeated.
+    but one is repeated, or the only one.
 
     Args:
         patches: ``(N, T, D)``, in reading order.
@@ -36,7 +36,7 @@ def jigsaw(patches: Tensor, shift: int, groups: int) -> Tensor:
     patches = torch.cat([patches[:, shift:], patches[:, :shift]], dim=1)
     short = -patches.shape[1] % groups
     if short:
-        patches = torch.cat([patches, patches[:, -2:-1].expand(-1, short, -1)], dim=1)
+        patches = torch.cat([patches, patches[:, -2:][:, :1].expand(-1, short, -1)], dim=1)
     return patches.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
@@ -64,6 +64,8 @@ class JigsawPatchHead(EmbeddingHead):
     Raises:
         ValueError: if a number is too small.
     """
+
+    reads_tokens = True
 
     @configurable
     def __init__(

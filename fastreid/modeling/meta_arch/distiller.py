@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 class Distiller(Baseline):
     """:class:`Baseline` that also learns from teachers: from their class logits as ``loss_jsdiv``, or more.
 
+    With side information (``MODEL.BACKBONE.WITH_SIE``) the student and its moving average know the cameras; to other
+    teachers each image is of a camera that was never seen.
+
     Teachers embed: they are in eval mode whatever the student's, have no gradient, follow it to other devices and
     dtypes, and belong neither to its parameters nor to its state dict. They are loaded when they are first asked for,
     in the first training step, so that a student can be evaluated and shipped without them.
@@ -109,14 +112,16 @@ class Distiller(Baseline):
             return super().forward(batched_inputs)
         teachers = self.model_ts
         targets = self.training_targets(batched_inputs)
-        maps, features = self._look(self.backbone, self.preprocess_image(batched_inputs))
+        side = self.side_information(batched_inputs, self.backbone)
+        maps, features = self._look(self.backbone, self.preprocess_image(batched_inputs), side)
         s_outputs = {**self.heads(features, targets), "maps": maps}
         t_outputs = []
         with torch.no_grad():
             if self.ema is not None and self._is_new_iteration():
                 self.ema.update(self)
             for teacher in teachers:
-                maps, features = self._look(teacher.backbone, teacher.preprocess_image(batched_inputs))
+                own = side if self.ema is not None and teacher is self.ema.model else {}  # others list other cameras
+                maps, features = self._look(teacher.backbone, teacher.preprocess_image(batched_inputs), own)
                 t_outputs.append({"pred_class_logits": teacher.heads.class_logits(features), "maps": maps})
         return self.losses(s_outputs, t_outputs, targets)
 
@@ -159,10 +164,10 @@ class Distiller(Baseline):
         """Tell whether this is the first forward pass of an iteration; without a trainer each one is."""
         return not has_event_storage() or get_event_storage().micro_batch == 0
 
-    def _look(self, backbone: nn.Module, images: Tensor) -> tuple[Any, Tensor]:
+    def _look(self, backbone: nn.Module, images: Tensor, side: dict[str, Tensor]) -> tuple[Any, Tensor]:
         """Return what the feature loss compares, if there is one, and the feature map."""
         if self.feature_loss is None:
-            return None, backbone(images)
+            return None, backbone(images, **side)
         return self.feature_loss.features(backbone, images)
 
     def _built_teachers(self) -> list[nn.Module]:
