@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 
 from torch import nn
 
@@ -19,6 +20,8 @@ from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import dataset_labels
 from fastreid.engine import default_argument_parser, default_setup, launch, load_config
 from fastreid.engine.parallel import data_parallel, share_buffers
+from fastreid.engine.setup import save_config
+from fastreid.engine.side_information import rows_by_camera, with_cameras_of
 from fastreid.evaluation import build_evaluator, flatten_results_dict, inference_on_dataset, print_csv_format
 from fastreid.modeling import build_model
 from fastreid.solver import build_lr_scheduler, build_optimizer
@@ -47,6 +50,9 @@ def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
         raise ValueError("this plain loop accumulates no gradients: set SOLVER.ACCUM_STEPS 1, or use train_net.py")
     loader = build_reid_train_loader(cfg)
     cfg.MODEL.HEADS.NUM_CLASSES = cfg.MODEL.HEADS.NUM_CLASSES or loader.dataset.num_classes
+    cfg = with_cameras_of(cfg, loader.dataset)
+    if comm.is_main_process() and cfg.OUTPUT_DIR:
+        save_config(cfg)  # with the classes and cameras, for evaluations
     model = build_model(cfg).train()
     optimizer, _ = build_optimizer(cfg, model)
     batch_size = cfg.SOLVER.IMS_PER_BATCH
@@ -55,7 +61,8 @@ def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
     states = {"optimizer": optimizer, **schedule, **getattr(model, "checkpointables", dict)()}
     writes = {"save_to_disk": comm.is_main_process(), "strict": cfg.MODEL.WEIGHTS_STRICT}
     checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, **writes, **states)
-    weights = {"path": cfg.MODEL.WEIGHTS, "weights_key": cfg.MODEL.WEIGHTS_KEY}
+    fit = partial(rows_by_camera, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
+    weights = {"path": cfg.MODEL.WEIGHTS, "weights_key": cfg.MODEL.WEIGHTS_KEY, "adapt": fit}
     start_epoch = checkpointer.resume_or_load(**weights, resume=resume).get("epoch", -1) + 1
     loader.batch_sampler.sampler.start = start_epoch * iters_per_epoch * batch_size
     model = data_parallel(model)

@@ -53,11 +53,11 @@ def _train_loader_from_config(
     sets = None  # name and size of each, where they are known
     if train_set is None:
         logger.info("Prepare training set")
-        items, sets = _train_items(cfg, dataset_options)
+        items, sets, names = _train_items(cfg, dataset_options)
         _check_batch_fits(len(items), cfg.SOLVER.IMS_PER_BATCH, f"DATASETS.NAMES ({', '.join(cfg.DATASETS.NAMES)})")
         transforms = build_transforms(cfg) if transforms is None else transforms
         cache = build_image_cache(cfg, [item[0] for item in items], transforms)
-        cameras = camera_places(cfg, [str(item[2]) for item in items], training=True)
+        cameras = camera_places(cfg, names, training=True)
         train_set = CommDataset(items, transforms, relabel=True, cache=cache, cameras=cameras)
     else:
         _warn_of_unused("train_set", transforms, dataset_options)
@@ -186,8 +186,14 @@ def build_reid_test_loader(
     return NamingLoader(test_set, batch_sampler=batches, **loader_options(num_workers, pin_memory, seed=0)), num_query
 
 
-def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any, ...]], list[tuple[str, int]]]:
-    """Concatenate the training items of all ``DATASETS.NAMES``; return them, and the name and size of each set."""
+def _train_items(
+    cfg: CfgNode, options: dict[str, Any]
+) -> tuple[list[tuple[Any, ...]], list[tuple[str, int]], list[str]]:
+    """Concatenate the training items of all ``DATASETS.NAMES``.
+
+    Returns:
+        They, the name and size of each set, and the name of each item's camera; empty where it is not known.
+    """
     if not cfg.DATASETS.NAMES:
         raise ValueError("DATASETS.NAMES is empty; name at least one data set to train on")
     if cfg.DATASETS.COMBINEALL:
@@ -196,6 +202,7 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any,
     labels = dataset_labels(cfg.DATASETS.NAMES)
     owners: dict[Any, str] = {}
     sets: list[tuple[str, int]] = []
+    cameras: list[str] = []
     for name in cfg.DATASETS.NAMES:
         data = _open(cfg, name, labels[name], options)
         if comm.is_main_process() and hasattr(data, "show_train"):
@@ -205,7 +212,8 @@ def _train_items(cfg: CfgNode, options: dict[str, Any]) -> tuple[list[tuple[Any,
         _check_identities_are_its_own(name, {item[1] for item in data.train}, owners)
         items.extend(data.train)
         sets.append((name, len(data.train)))
-    return items, sets
+        cameras.extend(camera_names(data, "train") if cfg.MODEL.BACKBONE.WITH_SIE else ())
+    return items, sets, cameras
 
 
 def _open(cfg: CfgNode, name: str, label: str, options: dict[str, Any]) -> Any:

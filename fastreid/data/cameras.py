@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config import CfgNode
+from .labels import labels_as_texts
 
 __all__ = ["UNSEEN", "camera_names", "camera_places"]
 
@@ -28,7 +29,8 @@ def camera_names(data: Any, split: str) -> list[str]:
     """
     items = getattr(data, split)
     if split == "train":
-        return [str(item[2]) for item in items]
+        texts = labels_as_texts(data, split, items)  # in training a camera that is not known has a number too
+        return [str(item[2]) if camera else "" for item, (_, camera) in zip(items, texts, strict=True)]
     if hasattr(data, "labels_as_written"):  # whose numbers in a test are not those of training
         cameras = [camera for _, camera in data.labels_as_written(split)]
     else:
@@ -53,7 +55,7 @@ def camera_places(cfg: CfgNode, names: Sequence[str], *, training: bool = False)
     node = cfg.MODEL.BACKBONE
     if not node.WITH_SIE:
         return None
-    known = node.SIE_CAMERAS or (sorted(set(names)) if training else [])
+    known = node.SIE_CAMERAS or (sorted(set(names) - {""}) if training else [])
     places = {name: place for place, name in enumerate(known)}
     found = [places.get(name, UNSEEN) for name in names]
     if UNSEEN in found:

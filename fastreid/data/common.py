@@ -60,6 +60,13 @@ class CommDataset(Dataset):
             self.pid_dict = {pid: label for label, pid in enumerate(self.pids)}
             self.cam_dict = {cam: label for label, cam in enumerate(self.cams)}
 
+    @property
+    def known_cams(self) -> list[Any]:
+        """The different camids, sorted, of the images whose camera is in the model's list; without one, all."""
+        if self._cameras is None:
+            return self.cams
+        return sorted({item[2] for item, place in zip(self.img_items, self._cameras, strict=True) if place >= 0})
+
     def __len__(self) -> int:
         return len(self.img_items)
 

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
 from .resume import check_all_find, continue_from_v1, restore_run, run_state
 from .setup import default_argument_parser, default_setup, save_config
-from .side_information import with_cameras_of
+from .side_information import rows_by_camera, with_cameras_of
 from .simple_trainer import SimpleTrainer
 
 __all__ = [
@@ -205,7 +206,9 @@ class DefaultTrainer(TrainerBase):
         if not (resume and self.checkpointer.has_checkpoint()):
             if resume:
                 logger.info("Nothing to resume in %s", self.cfg.OUTPUT_DIR)
-            self.checkpointer.load(self.cfg.MODEL.WEIGHTS, checkpointables=[], weights_key=self.cfg.MODEL.WEIGHTS_KEY)
+            node = self.cfg.MODEL
+            fit = partial(rows_by_camera, cameras=node.BACKBONE.SIE_CAMERAS)
+            self.checkpointer.load(node.WEIGHTS, checkpointables=[], weights_key=node.WEIGHTS_KEY, adapt=fit)
             return
         path = self.checkpointer.get_checkpoint_file()
         checkpoint = self.checkpointer.load(path, checkpointables=[])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from ..config import CfgNode
 from ..utils.file_io import PathManager
 from ..utils.weights import read_file
 
-__all__ = ["take_cameras_of_checkpoint", "with_cameras_of"]
+__all__ = ["rows_by_camera", "take_cameras_of_checkpoint", "with_cameras_of"]
 
 logger = logging.getLogger(__name__)
+
+_KEY = "backbone.sie_embed"
 
 
 def with_cameras_of(cfg: CfgNode, train_set: Any) -> CfgNode:
@@ -21,10 +25,10 @@ def with_cameras_of(cfg: CfgNode, train_set: Any) -> CfgNode:
 
     Args:
         cfg: not changed.
-        train_set: has ``cams``, its different cameras, sorted.
+        train_set: has ``cams``, its different cameras, sorted, or also ``known_cams``, those of them that are known.
 
     Raises:
-        ValueError: if the training set does not tell its cameras.
+        ValueError: if the training set does not tell its cameras, or knows none.
     """
     node = cfg.MODEL.BACKBONE
     if not node.WITH_SIE or node.SIE_CAMERAS:
@@ -34,8 +38,14 @@ def with_cameras_of(cfg: CfgNode, train_set: Any) -> CfgNode:
             f"MODEL.BACKBONE.WITH_SIE is True, but a training set of {type(train_set).__name__} does not tell its "
             "cameras; give their names in MODEL.BACKBONE.SIE_CAMERAS, or set WITH_SIE False"
         )
+    cameras = [str(name) for name in getattr(train_set, "known_cams", train_set.cams)]
+    if not cameras:
+        raise ValueError(
+            "MODEL.BACKBONE.WITH_SIE is True, but the camera of no training image is known; set it to False, or tell "
+            "the cameras (docs/data.md)"
+        )
     cfg = cfg.clone()
-    _set_cameras(cfg, [str(name) for name in train_set.cams])
+    _set_cameras(cfg, cameras)
     logger.info("Cameras with an embedding: %s", ", ".join(cfg.MODEL.BACKBONE.SIE_CAMERAS))
     return cfg
 
@@ -50,13 +60,43 @@ def take_cameras_of_checkpoint(cfg: CfgNode) -> None:
     if not node.WITH_SIE or node.SIE_CAMERAS or not cfg.MODEL.WEIGHTS:
         return
     path = cfg.MODEL.WEIGHTS
-    stored = read_file(path if "://" in path else PathManager.get_local_path(path))
-    meta = stored.get("meta") or {}
-    written = yaml.safe_load(meta.get("config", "")) or {}
-    cameras = written.get("MODEL", {}).get("BACKBONE", {}).get("SIE_CAMERAS", [])
+    cameras = _cameras_of(read_file(path if "://" in path else PathManager.get_local_path(path)))
     if cameras:
         _set_cameras(cfg, cameras)
         logger.info("The cameras of %s: %s", path, ", ".join(cameras))
+
+
+def rows_by_camera(state: dict[str, Tensor], stored: Any, *, cameras: Sequence[str]) -> dict[str, Tensor]:
+    """Return weights whose camera embeddings are those of other cameras: each finds its own by name.
+
+    A camera that the checkpoint has not begins with the embedding of one that was never seen.
+
+    Args:
+        state: the weights; not changed.
+        stored: what the checkpoint holds; without names of cameras in its config the weights stay as they are.
+        cameras: of the model, in order.
+    """
+    table, own = state.get(_KEY), _cameras_of(stored)
+    if table is None or not cameras or not own or own == list(cameras) or len(table) != len(own) + 1:
+        return state
+    places = {name: place for place, name in enumerate(own)}
+    new = [name for name in cameras if name not in places]
+    logger.info(
+        "%d of %d cameras are in the checkpoint; the others begin as one that was never seen: %s",
+        len(cameras) - len(new),
+        len(cameras),
+        ", ".join(new) or "none",
+    )
+    rows = [places.get(name, len(own)) for name in cameras]
+    return {**state, _KEY: table[[*rows, len(own)]]}  # (cameras + 1, 1, D)
+
+
+def _cameras_of(stored: Any) -> list[str]:
+    """Return the names in the config that a checkpoint of this library holds; of others none."""
+    meta = stored.get("meta") if isinstance(stored, dict) else None
+    config = meta.get("config", "") if isinstance(meta, dict) else ""
+    written = yaml.safe_load(config) or {}
+    return list(written.get("MODEL", {}).get("BACKBONE", {}).get("SIE_CAMERAS", []))
 
 
 def _set_cameras(cfg: CfgNode, cameras: list[str]) -> None:

@@ -86,7 +86,12 @@ class Checkpointer:
         self.tag_last_checkpoint(f"{name}.pth")
 
     def load(
-        self, path: str, checkpointables: list[str] | None = None, *, weights_key: str = "model"
+        self,
+        path: str,
+        checkpointables: list[str] | None = None,
+        *,
+        weights_key: str = "model",
+        adapt: Callable[[dict[str, Tensor], Any], dict[str, Tensor]] | None = None,
     ) -> dict[str, Any]:
         """Load a checkpoint, or the bare state dict of a model.
 
@@ -95,6 +100,7 @@ class Checkpointer:
             checkpointables: which of the further states to restore; ``None``: all that the file has.
             weights_key: which weights of a checkpoint: ``model``, or an average that it has, ``ema`` or ``swa``
                 (``MODEL.WEIGHTS_KEY``).
+            adapt: returns the weights that are loaded, of those in the file and all that the file holds.
 
         Returns:
             What the file holds beside the states that were restored.
@@ -116,6 +122,7 @@ class Checkpointer:
         logger.info("Loading checkpoint from %s", path)
         data = read_file(path if "://" in path else PathManager.get_local_path(path))
         state = state_dict_of(data, path) if weights_key == "model" else averaged_state_dict(data, weights_key, path)
+        state = state if adapt is None else adapt(state, data)
         source = path if weights_key == "model" else f"{path} ({weights_key})"
         load_weights(self.model, state, source=source, strict=self.strict)
         if "model" not in data:
@@ -190,11 +197,17 @@ class Checkpointer:
             )
         self.tag_last_checkpoint(f"{name}.pth")
 
-    def resume_or_load(self, path: str, *, resume: bool = True, weights_key: str = "model") -> dict[str, Any]:
-        """Restore everything from the newest checkpoint of the folder, or else only weights of ``path``, see `load`."""
+    def resume_or_load(self, path: str, *, resume: bool = True, **options: Any) -> dict[str, Any]:
+        """Restore everything from the newest checkpoint of the folder, or else only weights of ``path``.
+
+        Args:
+            path: see :meth:`load`.
+            resume: look for a checkpoint in the folder first.
+            **options: ``weights_key`` and ``adapt`` of :meth:`load`, for ``path``.
+        """
         if resume and self.has_checkpoint():
             return self.load(self.get_checkpoint_file())
-        return self.load(path, checkpointables=[], weights_key=weights_key)
+        return self.load(path, checkpointables=[], **options)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name a file of the folder as the one to resume from."""

@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-from fastreid.data import build_reid_test_loader
+from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.data.image_source import find_images
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup
 from fastreid.engine.extraction import extract_features
 from fastreid.engine.predictor import load_model
-from fastreid.engine.side_information import take_cameras_of_checkpoint, with_cameras_of
+from fastreid.engine.side_information import rows_by_camera, take_cameras_of_checkpoint, with_cameras_of
 from fastreid.evaluation.feature_folder import read_feature_folder
 from fastreid.modeling.backbones import vision_transformer
 from fastreid.modeling.backbones.vit_parts import ViTLayout
@@ -97,3 +97,40 @@ def test_a_training_set_that_tells_no_cameras(market, tmp_path):
         with_cameras_of(config(market, tmp_path), [])
     cfg = config(market, tmp_path, "MODEL.BACKBONE.WITH_SIE", False)
     assert with_cameras_of(cfg, []) is cfg
+
+
+def test_own_images_without_cameras(market, tmp_path):
+    images = sorted((market / "Market-1501-v15.09.15" / "bounding_box_train").glob("*.jpg"))
+    rows = {
+        "seen": ["path,pid,camid,split", *(f"{path},{path.name[:4]},{path.name[6]},train" for path in images)],
+        "blind": ["path,pid,split", *(f"{path},{path.name[:4]},train" for path in images)],
+    }
+    names = {}
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+        names[name] = f"csv:{tmp_path / name}.csv"
+    cfg = config(market, tmp_path / "run", "DATASETS.NAMES", [names["blind"], names["seen"]], "DATASETS.TESTS", [])
+    data = build_reid_train_loader(cfg).dataset
+    places = [data[number]["cameras"] for number in range(len(data))]
+    # not known is no camera of its own: a test image without a camera is of one that was never seen, too
+    assert places == [-1] * len(images) + [int(path.name[6]) - 1 for path in images]
+    assert with_cameras_of(cfg, data).MODEL.BACKBONE.SIE_CAMERAS == ["seen.csv_1", "seen.csv_2"]
+
+    cfg.DATASETS.NAMES = (names["blind"],)
+    with pytest.raises(ValueError, match="the camera of no training image is known"):
+        with_cameras_of(cfg, build_reid_train_loader(cfg).dataset)
+
+
+def test_fine_tuning_finds_the_cameras_by_name(trained, market, tmp_path):
+    table = trained.model.backbone.sie_embed.detach()
+    weights = str(tmp_path / "run" / "model_final.pth")
+    other = ["duke_0", "market1501_1", "market1501_0", "duke_1"]
+    settings = ("MODEL.WEIGHTS", weights, "MODEL.BACKBONE.SIE_CAMERAS", other, "MODEL.HEADS.NUM_CLASSES", 6)
+    model, _ = load_model(config(market, tmp_path / "other", *settings))
+    torch.testing.assert_close(model.backbone.sie_embed.detach(), table[[2, 1, 0, 2, 2]])
+    tuned = DefaultTrainer(config(market, tmp_path / "tuned", *settings))
+    tuned.resume_or_load(resume=False)
+    torch.testing.assert_close(tuned.model.backbone.sie_embed.detach(), table[[2, 1, 0, 2, 2]])
+    state = {"backbone.sie_embed": table}
+    assert rows_by_camera(state, {"model": state}, cameras=other) is state  # weights of others name no cameras
+    assert rows_by_camera(state, [], cameras=other) is state
