@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...modeling.backbones.build import Backbone
+
 __all__ = ["map_modules", "maps_seen", "scale_to_one", "sum_of_maps"]
 
 
@@ -52,7 +54,7 @@ def maps_seen(model: nn.Module, *, differentiable: bool = False) -> Iterator[lis
     with ExitStack() as stack:
         for place, module in enumerate(modules):
             stack.callback(module.register_forward_hook(partial(_look, seen[place], differentiable)).remove)
-        maps_of = partial(_checked, model, seen)
+        maps_of = partial(_checked, model, modules, seen)
         stack.callback(model.register_forward_hook(lambda *_: maps.extend(maps_of())).remove)
         yield maps
 
@@ -67,9 +69,9 @@ def _look(seen: list[Any], differentiable: bool, module: nn.Module, inputs: Any,
     return leaf.clone()  # a layer behind it may work in place, which a leaf would refuse
 
 
-def _checked(model: nn.Module, seen: dict[int, list[Any]]) -> list[Tensor]:
+def _checked(model: nn.Module, modules: Sequence[nn.Module], seen: dict[int, list[Any]]) -> list[Tensor]:
     name = type(model).__name__
-    for outputs in seen.values():
+    for module, outputs in zip(modules, seen.values(), strict=True):
         if len(outputs) != 1:
             raise ValueError(
                 f"a feature map of {name} was made {len(outputs)} times in one call; activation maps need models that "
@@ -80,12 +82,22 @@ def _checked(model: nn.Module, seen: dict[int, list[Any]]) -> list[Tensor]:
             raise ValueError(
                 f"{name}: an activation map needs a feature map (N, C, h, w), but the backbone gives {shape}"
             )
-        if outputs[0].shape[2:] == (1, 1):
+        if outputs[0].shape[2:] == (1, 1) or _has_no_places(module):
+            remedy = (
+                "take the method rollout"
+                if hasattr(module, "attention_maps")
+                else f"there are no activation maps of such a {type(module).__name__}"
+            )
             raise ValueError(
-                f"{name}: the feature map is {tuple(outputs[0].shape)}, one vector an image, which says nothing of "
-                "places; a backbone with attention can be seen with the method rollout"
+                f"{name}: the feature map is {tuple(outputs[0].shape)}, vectors of the whole image, which say nothing "
+                f"of places; {remedy}"
             )
     return [outputs[0] for outputs in seen.values()]
+
+
+def _has_no_places(module: nn.Module) -> bool:
+    """Tell whether a backbone says of its output that it is no map: rows and columns may be tokens."""
+    return isinstance(module, Backbone) and module.output_shape().stride is None
 
 
 def sum_of_maps(maps: Sequence[Tensor]) -> Tensor:

@@ -150,7 +150,16 @@ def test_a_vision_transformer_is_seen_by_rollout_alone():
     with torch.no_grad():
         attentions, grid = model.backbone.attention_maps(model.preprocess_image(batch))
     assert grid == (3, 2) and torch.equal(found, attention_rollout(attentions, grid))
-    with pytest.raises(ValueError, match=r"\(2, 192, 1, 1\), one vector an image.*seen with the method rollout"):
+    with pytest.raises(ValueError, match=r"\(2, 192, 1, 1\), vectors of the whole image.*take the method rollout"):
+        activation_maps(model, batch, method="energy")
+
+
+def test_a_column_of_tokens_is_no_map():
+    names = ("MODEL.BACKBONE.OUTPUT", "tokens", "MODEL.HEADS.NAME", "JigsawPatchHead", "MODEL.HEADS.JIGSAW.PARTS", 2)
+    options = ("MODEL.BACKBONE.DEPTH", "deit_tiny", "MODEL.HEADS.POOL_LAYER", "Identity", "INPUT.SIZE_TRAIN", [48, 32])
+    model, batch = model_of("build_vit_backbone", 192, *names, *options).eval(), images(2, 48, 32)
+    assert activation_maps(model, batch).shape == (2, 3, 2)
+    with pytest.raises(ValueError, match=r"\(2, 192, 8, 1\), vectors of the whole image.*take the method rollout"):
         activation_maps(model, batch, method="energy")
 
 
@@ -186,7 +195,7 @@ class Odd(nn.Module):
     [
         (nn.Flatten(), TypeError, r"Flatten has no backbone.*give it a method map_modules\(\)"),
         (Odd(nn.Flatten()), ValueError, r"needs a feature map \(N, C, h, w\), but the backbone gives \(3, 384\)"),
-        (Odd(nn.AdaptiveAvgPool2d(1)), ValueError, r"the feature map is \(3, 3, 1, 1\), one vector an image"),
+        (Odd(nn.AdaptiveAvgPool2d(1)), ValueError, r"the feature map is \(3, 3, 1, 1\), vectors of the whole image"),
         (Odd(nn.Identity(), times=2), ValueError, "was made 2 times in one call"),
         (Odd(nn.Identity(), times=0), ValueError, "was made 0 times in one call"),
     ],

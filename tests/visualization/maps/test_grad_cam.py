@@ -171,7 +171,7 @@ class Blind(Odd):
     ("model", "error", "message"),
     [
         (nn.Flatten(), TypeError, "Flatten has no backbone"),
-        (Odd(nn.AdaptiveAvgPool2d(1)), ValueError, "one vector an image"),
+        (Odd(nn.AdaptiveAvgPool2d(1)), ValueError, "vectors of the whole image"),
         (Blind(nn.Identity()), ValueError, "embedding of Blind does not depend on its last feature maps"),
     ],
 )
