@@ -249,6 +249,14 @@ class VisionTransformer(Backbone):
         if stored is not None and self.sie_embed is not None and 0 < len(stored) == len(self.sie_embed) - 1:
             state_dict[key] = torch.cat([stored, stored.mean(dim=0, keepdim=True)])
             logger.info("%s has no camera that was never seen; the mean of its %d cameras is one", key, len(stored))
+        elif stored is not None and self.sie_embed is not None and len(stored) != len(self.sie_embed):
+            logger.warning(
+                "%s has %d cameras, or one less and one that was never seen, but MODEL.BACKBONE.SIE_CAMERAS names %d; "
+                "name those of the weights, in their order",
+                key,
+                len(stored),
+                len(self.sie_embed) - 1,
+            )
 
 
 def _check_options(stride: Sequence[int], image_size: Sequence[int], output: str, hide_camera: float) -> None:

@@ -8,7 +8,7 @@ import torch
 from fastreid.config import get_cfg
 from fastreid.modeling import build_model
 from fastreid.solver import build_optimizer
-from fastreid.utils.weights import load_weights
+from fastreid.utils.weights import WeightsMismatch, load_weights
 
 
 def vit_cfg(*extra, cameras=(), size=(64, 32), classes=4):
@@ -203,6 +203,13 @@ def test_side_information_without_cameras_cannot_be_trained():
         model(known)
     with torch.no_grad():
         assert model.eval()(known).shape == (8, 192)
+
+
+def test_weights_with_other_cameras_say_which_names_are_missing(caplog):
+    six = build(vit_cfg(cameras=[f"a_{number}" for number in range(6)])).state_dict()
+    with pytest.raises(WeightsMismatch, match=r"backbone\.sie_embed"):
+        load_weights(build(vit_cfg("MODEL.BACKBONE.WITH_SIE", True)), six, source="six.pth")
+    assert "has 7 cameras, or one less" in caplog.text and "SIE_CAMERAS names 0" in caplog.text
 
 
 def test_a_student_and_its_average_know_the_cameras():
