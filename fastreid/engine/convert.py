@@ -17,6 +17,7 @@ from ..utils.custom_imports import import_custom_modules
 from ..utils.weight_files import check_named_hash, read_file, safetensors_bytes
 from ..utils.weights import averaged_state_dict, class_count, load_weights, state_dict_of, upgraded
 from .checkpoint_state import checkpoint_meta
+from .side_information import rows_by_camera, take_cameras_of_checkpoint
 
 __all__ = ["convert_weights", "repack_weights"]
 
@@ -33,7 +34,7 @@ def convert_weights(
     The file holds ``model``, by the model's own names, and ``meta`` with config, preprocessing and embedding; what the
     ``meta`` of a checkpoint of ours says about its data set and thresholds stays. The classifier stays, too, whatever
     number of classes the config has. Where all floating-point tensors of the source are of one dtype, those of the
-    file are.
+    file are. Side information without ``MODEL.BACKBONE.SIE_CAMERAS`` gets the cameras of a checkpoint of ours.
 
     Args:
         cfg: of the model, not changed; ``MODEL.WEIGHTS_KEY`` and ``MODEL.WEIGHTS_STRICT`` count, ``MODEL.WEIGHTS`` and
@@ -56,10 +57,13 @@ def convert_weights(
     _check_target(source, target, overwrite)
     cfg = cfg.clone()
     cfg.defrost()
+    data = _read(source)
+    cfg.MODEL.WEIGHTS = source
+    take_cameras_of_checkpoint(cfg)
     cfg.MODEL.WEIGHTS, cfg.MODEL.BACKBONE.PRETRAIN = "", False
     key = cfg.MODEL.WEIGHTS_KEY
-    data = _read(source)
     state = state_dict_of(data, source) if key == "model" else averaged_state_dict(data, key, source)
+    state = rows_by_camera(state, data, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
     model = _loaded(cfg, state, source)
     if backbone_only:
         if not isinstance(getattr(model, "backbone", None), nn.Module):

@@ -10,6 +10,7 @@ import yaml
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.data.image_source import find_images
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup
+from fastreid.engine.convert import convert_weights
 from fastreid.engine.extraction import extract_features
 from fastreid.engine.predictor import load_model
 from fastreid.engine.side_information import rows_by_camera, take_cameras_of_checkpoint, with_cameras_of
@@ -90,6 +91,15 @@ def test_evaluation_alone_takes_the_cameras_of_the_checkpoint(trained, market, t
     given = config(market, tmp_path / "eval", "MODEL.WEIGHTS", "x.pth", "MODEL.BACKBONE.SIE_CAMERAS", ["a"])
     take_cameras_of_checkpoint(given)
     assert given.MODEL.BACKBONE.SIE_CAMERAS == ["a"]
+
+
+def test_converted_weights_keep_their_cameras(trained, market, tmp_path):
+    source, target = str(tmp_path / "run" / "model_final.pth"), str(tmp_path / "out.safetensors")
+    convert_weights(config(market, tmp_path), source, target)  # the recipe, which names no cameras
+    cfg = config(market, tmp_path / "eval", "MODEL.WEIGHTS", target, "MODEL.HEADS.NUM_CLASSES", 6)
+    model, _ = load_model(cfg)
+    assert cfg.MODEL.BACKBONE.SIE_CAMERAS == CAMERAS
+    assert torch.equal(model.backbone.sie_embed, trained.model.backbone.sie_embed)
 
 
 def test_a_training_set_that_tells_no_cameras(market, tmp_path):
