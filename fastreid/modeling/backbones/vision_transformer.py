@@ -244,6 +244,7 @@ class VisionTransformer(Backbone):
         if fits and stored.shape[1] != wanted[1]:  # one of another network stays, for the report of what does not fit
             grid = grid_of(stored.shape[1] - 1, self.grid)
             state_dict[key] = resize_position_embedding(stored, grid, self.grid)
+            logger.info("%s, of %d x %d patches, is resized to %d x %d", key, *grid, *self.grid)
         key = f"{prefix}sie_embed"
         stored = state_dict.get(key)
         if stored is not None and self.sie_embed is not None and 0 < len(stored) == len(self.sie_embed) - 1:

@@ -110,7 +110,9 @@ def test_a_position_embedding_is_resized_like_a_picture():
 def test_weights_and_images_of_another_size(caplog):
     small, large = tiny(), tiny(64, 32)
     state = small.state_dict()
+    caplog.set_level("INFO")
     load_weights(large, state, source="small")
+    assert "pos_embed, of 2 x 1 patches, is resized to 4 x 2" in caplog.text
     assert torch.equal(large.blocks[1].mlp.fc2.weight, small.blocks[1].mlp.fc2.weight)
     expected = resize_position_embedding(small.pos_embed, (2, 1), (4, 2))
     assert torch.equal(large.pos_embed, expected)
