@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .adopt import adopt_into_backbone, adopt_into_model
+from .backbone_alone import BackboneAlone
 from .build import FOREIGN_WEIGHTS_REGISTRY, ForeignWeights, Translation, recognise
 from .clip import CLIP, CLIPReID
 from .dino import DINO
@@ -15,6 +16,7 @@ __all__ = [
     "DINO",
     "FOREIGN_WEIGHTS_REGISTRY",
     "SOLIDER",
+    "BackboneAlone",
     "CLIPReID",
     "ForeignWeights",
     "TorchvisionSwin",

@@ -49,6 +49,7 @@ def adopt_into_model(
     scheme = recognise(state_dict)
     if scheme is not None:
         whose, found = scheme.whose, _translated(scheme, state_dict)
+        _check_cameras(found.backbone, backbone, whose)
         neck = {} if found.heads else _identity_neck(wanted)  # a whole model brings the neck it was trained with
         _leave_out_parts(found, wanted)
     else:
@@ -90,6 +91,7 @@ def adopt_into_backbone(state_dict: MutableMapping[str, Tensor], backbone: nn.Mo
         return
     found = _translated(scheme, state_dict)
     _check_tokens(found.backbone, own, scheme.whose)
+    _check_cameras(found.backbone, backbone, scheme.whose)
     if found.heads:
         found.left_out.append(f"the head ({len(found.heads)} tensors)")
     _leave_out_projection(found, own)
@@ -130,6 +132,23 @@ def _check_tokens(keys: Iterable[str], own: Set[str], whose: str) -> None:
         )
 
 
+def _check_cameras(found: Mapping[str, Tensor], backbone: nn.Module, whose: str) -> None:
+    """Refuse embeddings of another number of cameras than the config names.
+
+    A foreign table has a row for each camera, ours one more, for cameras never seen: without this, one camera more in
+    the file than in the config would fit, and its last camera would stand for those never seen.
+    """
+    ours = backbone.state_dict().get("sie_embed")
+    if ours is None or "sie_embed" not in found:
+        return
+    cameras, named = len(found["sie_embed"]), len(ours) - 1
+    if cameras != named:
+        raise WeightsMismatch(
+            f"the weights of {whose} know {cameras} cameras, and MODEL.BACKBONE.SIE_CAMERAS names {named}; give the "
+            f"names of all {cameras}, in the order of their training"
+        )
+
+
 def _leave_out_projection(found: Translation, own: Set[str]) -> None:
     """Leave out CLIP's projection where the network does not return it."""
     if "projection" in found.backbone and "projection" not in own:
@@ -150,10 +169,15 @@ def _say_what_to_set(found: Translation, own: Set[str]) -> None:
 
 
 def _leave_out_parts(found: Translation, wanted: Mapping[str, Tensor]) -> None:
-    """Leave out the parts of a foreign head of which this head has no tensor at all."""
+    """Leave out the parts of a foreign head of which this head has no tensor at all.
+
+    A neck is the batch norm: the layer that makes the embedding shorter has the same name, and stays.
+    """
     present = {name for key in wanted for name in key.split(".")}
+    if not any(value.ndim == 1 for key, value in wanted.items() if "bottleneck" in key.split(".")):
+        present.discard("bottleneck")
     for part, why in _PARTS.items():
-        keys = [key for key in found.heads if part in key.split(".")]
+        keys = [key for key in found.heads if part in key.split(".") and key not in wanted]
         if part not in present and keys:
             found.left_out.append(f"{part} ({len(keys)} tensors): {why}")
             for key in keys:

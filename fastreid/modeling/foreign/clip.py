@@ -39,6 +39,8 @@ def _tower(rest: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 class CLIP(ForeignWeights):
     """The vision transformer of OpenAI's CLIP and of OpenCLIP, ``visual.*``; the text side is left out.
 
+    The image tower alone, as ``model.visual.state_dict()`` has it, is read, too.
+
     Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021,
     arXiv:2103.00020.
     """
@@ -46,13 +48,13 @@ class CLIP(ForeignWeights):
     whose = "CLIP"
 
     def recognises(self, keys: Set[str]) -> bool:
-        """Look for the class embedding of ``visual``."""
-        return {"visual.class_embedding", "visual.conv1.weight"} <= keys
+        """Look for the class embedding, in ``visual`` or bare."""
+        return any({f"{prefix}class_embedding", f"{prefix}conv1.weight"} <= keys for prefix in ("visual.", ""))
 
     def translate(self, state_dict: Mapping[str, Tensor]) -> Translation:
         """Keep the image tower; numbers in half precision stay so until they are copied into a model."""
         result = Translation(rest=dict(state_dict))
-        result.backbone = _tower(result.rest, "visual.")
+        result.backbone = _tower(result.rest, "" if "class_embedding" in state_dict else "visual.")
         text = ("transformer.", "token_embedding.", "ln_final.", "positional_embedding", "text_projection", "text.")
         leave_out(result, text, "text side")
         scalars = ("logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size", "attn_mask")

@@ -23,10 +23,12 @@ def below(prefix, net):
 FOREIGN = {
     "TransReID": [below("", TransReID()), below("", TransReIDJigsaw(cameras=2)), below("", TransReID(reduced=4))],
     "CLIPReID": [below("", CLIPReID()), below("", CLIPReID(cameras=2))],
-    "CLIP": [below("visual.", CLIPTower()) | {"text_projection", "positional_embedding"}],
+    "CLIP": [below("visual.", CLIPTower()) | {"text_projection", "positional_embedding"}, below("", CLIPTower())],
+    "BackboneAlone": [below("backbone.", ViT()), below("backbone.", models.resnet18())],
     "SOLIDER": [
         below("", SOLIDERReID()),
         below("", SOLIDERSwin()),
+        below("backbone.", SOLIDERSwin()),
         below("backbone.", SOLIDERSwin()) | {"head.mlp.0.weight", "head.last_layer.weight_g"},
     ],
     "DINO": [

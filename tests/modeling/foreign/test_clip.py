@@ -71,3 +71,10 @@ def test_pretrain_path_takes_the_tower(cfg, tmp_path, images, caplog):
 def test_a_network_without_clips_ways_refuses_it(cfg, load):
     with pytest.raises(WeightsMismatch, match=r"backbone\.norm_pre\.bias"):
         load(model_for(cfg), filled(CLIPReID()))
+
+
+def test_the_image_tower_alone(cfg, load, images):
+    tower = filled(CLIPTower())
+    model = model_for(cfg, [*OPTIONS, "MODEL.HEADS.WITH_BNNECK", False])
+    load(model, tower)
+    torch.testing.assert_close(model(images), torch.cat(tower(images), dim=1), rtol=1e-4, atol=1e-5)

@@ -35,6 +35,19 @@ def test_a_student_alone(cfg, load, images):
     torch.testing.assert_close(model(images), student(images), rtol=1e-4, atol=1e-5)
 
 
+def test_a_teacher_without_the_head_of_pretraining(cfg, load, images, tmp_path, caplog):
+    net = filled(ViT())
+    state = {"teacher": {f"module.backbone.{key}": value for key, value in net.state_dict().items()}}
+    model = model_for(cfg)
+    load(model, state)
+    neck = (1 + model.heads.bottleneck[0].eps) ** 0.5
+    torch.testing.assert_close(model(images) * neck, net(images), rtol=1e-4, atol=1e-5)
+    assert "the weights of a network in 'backbone.' without a head" in caplog.text
+    torch.save(state, tmp_path / "w.pth")
+    options = ["MODEL.BACKBONE.PRETRAIN", True, "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "w.pth")]
+    torch.testing.assert_close(model_for(cfg, options).backbone(images).flatten(1), net(images), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_bare_network_with_and_without_what_stands_for_masked_patches(cfg, load, images, masked):
     net = filled(ViT())

@@ -52,6 +52,14 @@ def test_a_reduced_feature_is_the_convolution_of_the_neck(cfg, load, images):
     torch.testing.assert_close(model(images), net(images), rtol=1e-4, atol=1e-5)
 
 
+def test_a_reduced_feature_before_the_neck(cfg, load, images, caplog):
+    net = filled(TransReID(reduced=7))
+    model = model_for(cfg, ["MODEL.HEADS.EMBEDDING_DIM", 7, "MODEL.HEADS.WITH_BNNECK", False])
+    load(model, net)
+    torch.testing.assert_close(model(images), net.before_the_neck(images), rtol=1e-4, atol=1e-5)
+    assert "bottleneck (5 tensors): MODEL.HEADS.WITH_BNNECK is False" in caplog.text
+
+
 def test_side_information(cfg, load, images):
     net = filled(TransReID(cameras=3))
     model = model_for(cfg, SIE)
@@ -66,11 +74,19 @@ def test_cameras_that_the_model_has_no_place_for_are_an_error(cfg, load, caplog)
     with pytest.raises(WeightsMismatch, match=r"backbone\.sie_embed"):
         load(model_for(cfg), filled(TransReID(cameras=3)))
     assert "They know 3 cameras: set MODEL.BACKBONE.WITH_SIE True" in caplog.text
-    five = [*SIE[:3], [f"a_{number}" for number in range(5)], *SIE[4:]]
-    with pytest.raises(
-        WeightsMismatch, match=r"backbone\.sie_embed \(3, 1, 24\) in the file, \(6, 1, 24\) in the model"
-    ):
-        load(model_for(cfg, five), filled(TransReID(cameras=3)))
+
+
+@pytest.mark.parametrize("named", [0, 2, 4])  # 2: as many rows as the file has, with one for cameras never seen
+def test_another_number_of_cameras_is_an_error(cfg, load, tmp_path, named):
+    options = [*SIE[:3], [f"a_{number}" for number in range(named)], *SIE[4:]]
+    net = filled(TransReID(cameras=3))
+    said = f"know 3 cameras, and MODEL.BACKBONE.SIE_CAMERAS names {named}; give the names of all 3"
+    with pytest.raises(WeightsMismatch, match=said):
+        load(model_for(cfg, options), net)
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    options += ["MODEL.BACKBONE.PRETRAIN", True, "MODEL.BACKBONE.PRETRAIN_PATH", str(tmp_path / "w.pth")]
+    with pytest.raises(WeightsMismatch, match=said):
+        model_for(cfg, options)
 
 
 @pytest.mark.parametrize("cameras", [0, 3])
