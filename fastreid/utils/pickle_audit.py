@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["DeclaredStorage", "PickleAudit", "WeightFileError"]
+__all__ = ["DeclaredStorage", "PickleAudit", "WeightFileError", "vouched_names"]
 
 _MAX_DIMS = 64
+_LAST_PROTOCOL = 3  # of pickle, that weights_only=True reads
 _SLACK = 2**24  # bytes that views on shared memory may always take together
 _REPEATS = 8  # times the size of the file that they may take beyond it
 
@@ -122,6 +123,11 @@ class PickleAudit(pickle._Unpickler):  # the one in Python, since the one in C t
             if code == pickle.STOP:
                 return self.stack.pop()
             if code[0] not in dispatch:
+                if getattr(self, "proto", 0) > _LAST_PROTOCOL:
+                    raise WeightFileError(
+                        f"it was saved with pickle_protocol={self.proto}, and without running code only protocols up "
+                        f"to {_LAST_PROTOCOL} can be read; save it anew with the default of torch.save"
+                    )
                 raise WeightFileError(f"its pickle has the instruction {code!r}, which no weights need; get it anew")
             dispatch[code[0]](self)
         raise EOFError("no end")
@@ -138,7 +144,7 @@ class PickleAudit(pickle._Unpickler):  # the one in Python, since the one in C t
             return vars(torch)[name]
         if module == "torch._utils" and name in _STRANGE:
             raise WeightFileError(f"it holds {_STRANGE[name]}; weights are dense tensors, so convert it before saving")
-        if full in _vouched_names():
+        if full in vouched_names():
             return _Vouched
         raise WeightFileError(
             f"it holds more than tensors and plain values: it would have to run {full!r}; where you trust it, save its "
@@ -195,6 +201,8 @@ class PickleAudit(pickle._Unpickler):  # the one in Python, since the one in C t
 
     def _parameter(self, tensor: _Tensor, _grad: Any = True, _hooks: Any = None, state: Any = ()) -> _Tensor:
         self._take(1024 + 64 * _length(state), "its parameters are made of each other")
+        for part in state if isinstance(state, tuple) else (state,):
+            _require_no_method(part, torch.nn.Parameter)
         return _Tensor(tensor)
 
     def _with_attributes(self, rebuild: Callable[..., Any], kind: Any, args: tuple[Any, ...], state: Any) -> _Tensor:
@@ -241,6 +249,8 @@ class PickleAudit(pickle._Unpickler):  # the one in Python, since the one in C t
         state, thing = self.stack[-1], self.stack[-2]
         if not isinstance(thing, _Tensor | _Vouched | OrderedDict):
             raise WeightFileError(f"it is damaged: it sets the state of {type(thing).__name__}; get it anew")
+        if isinstance(thing, OrderedDict):
+            _require_no_method(state, OrderedDict)
         self._take(64 * _length(state), "its containers are made of each other")
         super().load_build()
 
@@ -265,6 +275,15 @@ def _require_plain(keys: Any) -> None:
             raise WeightFileError("it is damaged: a key of a dictionary is no plain value; get it anew")
 
 
+def _require_no_method(state: Any, kind: type) -> None:
+    """Refuse attributes that would hide a method, such as ``items``, from whoever uses the thing."""
+    for name in state if isinstance(state, dict) else ():
+        if hasattr(kind, str(name)):
+            raise WeightFileError(
+                f"it replaces {name!r:.40} of {kind.__name__}; weights need no such thing, so get it anew"
+            )
+
+
 def _length(state: Any) -> int:
     parts = state if isinstance(state, tuple) else (state,)
     return sum(len(part) if isinstance(part, dict | list | str | bytes) else 1 for part in parts)
@@ -274,6 +293,7 @@ def _make_tensor(*_: Any) -> Any:
     raise WeightFileError("it makes tensors that are not in it, which can take any memory; get it anew")
 
 
-def _vouched_names() -> set[str]:
+def vouched_names() -> set[str]:
+    """Return the full names of what ``torch.serialization.add_safe_globals`` has allowed."""
     safe = torch.serialization.get_safe_globals()
     return {one[1] if isinstance(one, tuple) else f"{one.__module__}.{one.__qualname__}" for one in safe}

@@ -14,12 +14,15 @@ from typing import Any
 
 from .pickle_audit import DeclaredStorage, PickleAudit, WeightFileError
 
-__all__ = ["check_torch_file"]
+__all__ = ["TORCH_MAGIC", "check_torch_file"]
 
 MAX_PICKLE = 2**23
 """Bytes of the part of a file that names and places its tensors; a ResNet-50 with the state of Adam has 80 KB."""
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file by torch before 1.6
+
+TORCH_MAGIC = _MAGIC.to_bytes(10, "little")
+"""How the bytes of such a file show that number, whatever the protocol of its pickles."""
 
 # What a pickle that makes no sense raises when it is run.
 _DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError, ValueError)

@@ -19,8 +19,9 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor
 
-from .pickle_audit import WeightFileError
-from .torch_files import check_torch_file
+from .numpy_scalars import NUMPY_SCALARS
+from .pickle_audit import WeightFileError, vouched_names
+from .torch_files import TORCH_MAGIC, check_torch_file
 
 __all__ = ["WeightFileError", "check_named_hash", "read_file", "safetensors_bytes"]
 
@@ -59,7 +60,8 @@ def read_file(path: str) -> Any:
         return _download(path)
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
-        folder = " (this is a folder: name a file in it)" if os.path.isdir(path) else ""
+        other = " (this is no plain file)" if os.path.exists(path) else ""
+        folder = " (this is a folder: name a file in it)" if os.path.isdir(path) else other
         raise FileNotFoundError(f"no weight file {path!r}{folder} (looked for {os.path.abspath(path)})")
     try:
         if _is_safetensors(path):
@@ -71,17 +73,29 @@ def read_file(path: str) -> Any:
     except (OSError, ImportError):
         raise
     except Exception as error:  # torch raises a different class for each kind of damage
-        reason = str(error).strip().split("\n")[0][:600]
+        reason = _first_reason(error)
         if not isinstance(error, WeightFileError):
             reason = f"it is damaged, or holds more than tensors and plain values ({reason}); get it anew"
         cause = None if isinstance(error, WeightFileError) else error
         raise WeightFileError(f"{path!r} cannot be read as weights: {reason}") from cause
 
 
-def _also_safe() -> list[type]:
-    """Return what may be in a file beside what torch allows: options of the program that trained, plain attributes."""
+def _also_safe() -> list[Any]:
+    """Return what may be in a file beside what torch allows: options of a program, plain attributes; numpy's numbers.
+
+    What the program itself vouches for is left out: torch takes away, at the end, what is there twice.
+    """
+    vouched = vouched_names()
     known = argparse.Namespace in torch.serialization.get_safe_globals()
-    return [] if known else [argparse.Namespace]  # torch takes away, at the end, what is there twice
+    numbers = () if "numpy.dtype" in vouched else NUMPY_SCALARS
+    return [*([] if known else [argparse.Namespace]), *numbers]
+
+
+def _first_reason(error: Exception) -> str:
+    """Return what an error says, in one line; torch puts its reason behind advice to trust the file."""
+    text = str(error).strip()
+    said = re.search(r"WeightsUnpickler error: *([^\n]+)", text)
+    return (said[1] if said else text.split("\n")[0])[:600]
 
 
 def check_named_hash(path: str) -> None:
@@ -164,7 +178,8 @@ def _require_torch_file(path: str) -> None:
     """Raise, with what the file looks like, unless it begins as torch writes."""
     with open(path, "rb") as file:
         head = file.read(512)
-    if head.startswith((b"PK\3\4", b"\x80\2")) and head[257:262] != b"ustar":
+    torchs = head.startswith((b"PK\3\4", b"\x80\2")) or (head[:1] == b"\x80" and TORCH_MAGIC in head[:32])
+    if torchs and head[257:262] != b"ustar":
         return
     if path.endswith(".safetensors"):
         raise WeightFileError(f"it does not begin as safetensors do, but with {head[:16]!r}; get it anew")

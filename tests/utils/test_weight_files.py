@@ -11,6 +11,7 @@ import tarfile
 from collections import Counter, OrderedDict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -326,6 +327,12 @@ def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
     assert read_state_dict("~/w.pth").keys() == {"a"}
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(FileNotFoundError, match="this is no plain file"):
+        read_file(str(tmp_path / "pipe.pth"))
+
+
 def test_two_directories_of_an_archive_are_refused(tmp_path):
     """Readers that take different ones would check one file and load another."""
     path = zipped(tmp_path / "w.pth", {"a": tensor(Storage(), (4,), (1,))})
@@ -349,5 +356,53 @@ def test_names_that_torch_does_not_distinguish_are_refused(tmp_path):
 
 def test_an_instruction_that_no_weights_need_is_refused(tmp_path):
     with pytest.raises(WeightFileError, match=r"has the instruction b'\\x94', which no weights need"):
-        read_file(str(zipped(tmp_path / "w.pth", pickle.dumps({"a": "text"}, protocol=4)[:2] + b"}\x94.")))
+        read_file(str(zipped(tmp_path / "w.pth", b"\x80\x02}\x94.")))
     assert pickled({"a": 1})[:2] == b"\x80\x02"
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 3")
+@pytest.mark.parametrize("zipped_file", [True, False])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_of_newer_protocols_of_pickle_it_is_said_how_to_save(tmp_path, protocol, zipped_file):
+    path, state = tmp_path / "w.pth", {"a": torch.ones(2)}
+    torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped_file)
+    if protocol == 3:
+        assert torch.equal(read_file(str(path))["a"], state["a"])
+        return
+    with pytest.raises(WeightFileError, match=rf"saved with pickle_protocol={protocol}, .*default of torch\.save"):
+        read_file(str(path))
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_numbers_of_numpy_become_those_of_python(tmp_path, module):
+    numbers = {"f": np.float64(0.5), "h": np.float32(2), "i": np.int64(-3), "b": np.bool_(True), "c": np.complex64(1j)}
+    data = pickle.dumps({**numbers, "big": np.frombuffer(b"\0\5", ">i2")[0]}, protocol=2)
+    data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(
+        b"numpy.core.multiarray", module.encode()
+    )
+    found = read_file(str(zipped(tmp_path / "w.pth", data)))
+    assert found == {**{name: value.item() for name, value in numbers.items()}, "big": 5}
+    assert all(type(value) in (float, int, bool, complex) for value in found.values())
+    assert not any("numpy" in str(one) for one in torch.serialization.get_safe_globals())
+
+
+def test_things_of_numpy_that_are_no_plain_numbers_are_refused(tmp_path):
+    for kind in (np.dtype(object), np.dtype("V1000000000"), np.dtype("f8, i4"), np.dtype("M8[s]")):
+        with pytest.raises(WeightFileError, match=r"numbers of numpy of the type '.*', which are no plain ones"):
+            read_file(str(zipped(tmp_path / "w.pth", pickle.dumps({"a": kind}, protocol=2))))
+    wrong = pickle.dumps(np.float64(1), protocol=2).replace(b"f8", b"f4")
+    with pytest.raises(WeightFileError, match="a number of numpy of 4 bytes has 8"):
+        read_file(str(zipped(tmp_path / "w.pth", wrong)))
+    with pytest.raises(WeightFileError, match="_reconstruct"):
+        read_file(str(zipped(tmp_path / "w.pth", pickle.dumps(np.ones(3), protocol=2))))
+
+
+@pytest.mark.parametrize("name", ["items", "__class__"])
+def test_a_mapping_that_hides_its_methods_is_refused(tmp_path, name):
+    state = Call(OrderedDict, state={name: 1})
+    with pytest.raises(WeightFileError, match=f"replaces '{name}' of OrderedDict"):
+        read_file(str(zipped(tmp_path / "w.pth", {"model": state})))
+    known = OrderedDict(a=torch.ones(1))
+    known._metadata = OrderedDict({"": {"version": 1}})
+    torch.save(known, tmp_path / "w.pth")
+    assert read_file(str(tmp_path / "w.pth"))._metadata == known._metadata
