@@ -12,7 +12,7 @@ import yaml
 
 from ..config import CfgNode, get_cfg
 from ..utils.file_io import PathManager
-from ..utils.weights import read_file
+from ..utils.weights import meta_of, read_file
 from .setup import load_config
 
 __all__ = ["config_of", "load_config_or_stored", "override_stored"]
@@ -32,7 +32,7 @@ def config_of(path: str, data: Any) -> CfgNode:
     Raises:
         ValueError: if there is no config.
     """
-    meta = data.get("meta") or {} if isinstance(data, dict) else {}
+    meta = meta_of(data)
     cfg = get_cfg()
     beside = os.path.join(os.path.dirname(path), "config.yaml")
     if "config" in meta:
@@ -89,7 +89,7 @@ def load_config_or_stored(args: argparse.Namespace) -> CfgNode:
     if args.config_file or not path:
         return cfg
     data = read_file(path if "://" in path else PathManager.get_local_path(path))
-    if not isinstance(data, dict) or "config" not in (data.get("meta") or {}):
+    if "config" not in meta_of(data):
         return cfg
     cfg, plain = config_of(path, data), get_cfg()
     cfg.MODEL.DEVICE, cfg.DATASETS.ROOT, cfg.DATASETS.STORAGE = (

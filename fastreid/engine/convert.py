@@ -15,7 +15,7 @@ from ..modeling import build_model
 from ..utils.checkpoint import PathManager, write_atomically
 from ..utils.custom_imports import import_custom_modules
 from ..utils.weight_files import check_named_hash, read_file, safetensors_bytes
-from ..utils.weights import averaged_state_dict, class_count, load_weights, state_dict_of, upgraded
+from ..utils.weights import averaged_state_dict, class_count, load_weights, meta_of, state_dict_of, upgraded
 from .checkpoint_state import checkpoint_meta
 from .side_information import rows_by_camera, take_cameras_of_checkpoint
 
@@ -127,9 +127,8 @@ def _meta_of(cfg: CfgNode, model: nn.Module, data: Any, *, averaged: bool) -> di
     return {**meta, **kept}
 
 
-def _meta_in(data: Mapping[str, Any]) -> dict[str, Any] | None:
-    meta = data.get("meta") if "model" in data else None
-    return meta if isinstance(meta, dict) else None
+def _meta_in(data: Any) -> dict[str, Any] | None:
+    return meta_of(data) or None if isinstance(data, Mapping) and "model" in data else None
 
 
 def _as_precise(state: Mapping[str, Tensor], as_in: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from ..config import CfgNode
 from ..modeling import build_model
 from ..utils.checkpoint import Checkpointer
 from ..utils.custom_imports import import_custom_modules
+from ..utils.weights import meta_of
 from .inference import inference_model
 from .side_information import rows_by_camera, take_cameras_of_checkpoint
 
@@ -47,7 +48,7 @@ def load_model(cfg: CfgNode) -> tuple[nn.Module, dict[str, Any]]:
     checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
     fit = partial(rows_by_camera, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
     stored = checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY, adapt=fit)
-    meta = stored.get("meta") or {}
+    meta = meta_of(stored)
     if cfg.MODEL.WEIGHTS_KEY != "model":
         meta = {**meta, "thresholds": {}}
     return model.eval(), meta

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config import CfgNode
 from ..utils.file_io import PathManager
-from ..utils.weights import read_file
+from ..utils.weights import meta_of, read_file
 
 __all__ = ["rows_by_camera", "take_cameras_of_checkpoint", "with_cameras_of"]
 
@@ -93,10 +93,13 @@ def rows_by_camera(state: dict[str, Tensor], stored: Any, *, cameras: Sequence[s
 
 def _cameras_of(stored: Any) -> list[str]:
     """Return the names in the config that a checkpoint of this library holds; of others none."""
-    meta = stored.get("meta") if isinstance(stored, dict) else None
-    config = meta.get("config", "") if isinstance(meta, dict) else ""
-    written = yaml.safe_load(config) or {}
-    return list(written.get("MODEL", {}).get("BACKBONE", {}).get("SIE_CAMERAS", []))
+    try:
+        node = yaml.safe_load(meta_of(stored).get("config", ""))
+    except yaml.YAMLError:  # Python, in checkpoints of mmdetection
+        return []
+    for name in ("MODEL", "BACKBONE", "SIE_CAMERAS"):
+        node = node.get(name) if isinstance(node, dict) else None
+    return list(node) if isinstance(node, list) else []
 
 
 def _set_cameras(cfg: CfgNode, cameras: list[str]) -> None:

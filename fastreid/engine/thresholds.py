@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..utils.checkpoint import read_file, write_atomically
+from ..utils.weights import meta_of
 
 __all__ = ["Threshold", "choose_threshold", "read_threshold", "set_threshold"]
 
@@ -143,7 +144,7 @@ def set_threshold(source: str, target: str, label: str, threshold: dict[str, Any
     data = read_file(source)
     if not isinstance(data, dict) or "model" not in data:
         data = {"model": data}
-    meta = data.get("meta") or {}
+    meta = meta_of(data)
     metric = meta.get("embedding", {}).get("metric", threshold["metric"])
     if metric != threshold["metric"]:
         raise ValueError(

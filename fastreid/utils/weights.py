@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "averaged_state_dict",
     "class_count",
     "load_weights",
+    "meta_of",
     "read_file",
     "read_state_dict",
     "state_dict_of",
@@ -29,6 +31,12 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+
+# What is around state dicts, the more particular names last; and what is before all their keys.
+_WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict", "net")
+_MAX_WRAPPERS = 4
+_PREFIXES = ("module.", "_orig_mod.")
 
 
 class WeightsMismatch(RuntimeError):
@@ -50,7 +58,7 @@ class LoadReport:
         parts = (
             ("in the model but not in the weights", self.missing),
             ("in the weights but not in the model", self.unexpected),
-            ("of another shape", self.misshaped),
+            ("of another shape or kind", self.misshaped),
         )
         return "\n".join(f"  {len(lines)} {what}: {', '.join(lines)}" for what, lines in parts if lines)
 
@@ -79,32 +87,55 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
 def state_dict_of(loaded: Any, source: str) -> dict[str, Tensor]:
     """Find the state dict in what a weight file holds.
 
-    A wrapper (``model``, ``state_dict``, ``model_state``) is taken off, and so is the ``module.`` that data parallelism
-    puts before every key; of a ``teacher`` and a ``student``, as DINO trains them, the teacher is taken, and that is
-    logged; numpy arrays become tensors.
+    Wrappers (``model``, ``state_dict``, ``model_state``, ``model_state_dict``, ``net``) are taken off, and so are the
+    ``module.`` that data parallelism puts before every key and the ``_orig_mod.`` of ``torch.compile``; of a
+    ``teacher`` and a ``student``, as DINO trains them, the teacher is taken, and that is logged; numpy arrays become
+    tensors.
 
     Raises:
         RuntimeError: if there is none.
     """
-    for wrapper in ("model", "state_dict", "model_state"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
+    for _ in range(_MAX_WRAPPERS):
+        inner = [loaded[name] for name in _WRAPPERS if isinstance(loaded, Mapping) and _is_state(loaded.get(name))]
+        if not inner:
+            break
+        loaded = inner[0]
     networks = [name for name in ("teacher", "student") if isinstance(loaded, Mapping) and _is_state(loaded.get(name))]
     if networks:
         logger.info("%s holds a %s; the %s is taken", source, " and a ".join(networks), networks[0])
         loaded = loaded[networks[0]]
     if not isinstance(loaded, Mapping) or not loaded:
-        raise RuntimeError(f"{source!r} holds no state dict, but {type(loaded).__name__}")
+        empty = "an empty " if isinstance(loaded, Mapping) else ""
+        raise RuntimeError(f"{source!r} holds no state dict, but {empty}{type(loaded).__name__}")
     state = {}
     for key, value in loaded.items():
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(value)
         if not isinstance(value, Tensor):
-            raise RuntimeError(f"{source!r} holds no state dict: its {key!r} is {type(value).__name__}, not a tensor")
+            raise RuntimeError(
+                f"{source!r} holds no state dict: its {_one_line(key)} is {type(value).__name__}, not a tensor; "
+                f"a state dict may be in {', '.join(_WRAPPERS)}"
+            )
         state[str(key)] = value
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+    while prefix := next((one for one in _PREFIXES if all(key.startswith(one) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def meta_of(loaded: Any) -> dict[str, Any]:
+    """Return the ``meta`` of a checkpoint of this library; empty where there is none, or one of another library."""
+    meta = loaded.get("meta") if isinstance(loaded, Mapping) else None
+    if not isinstance(meta, dict):
+        return {}
+    ours = all(isinstance(meta.get(part, {}), dict) for part in ("preprocessing", "embedding", "thresholds", "dataset"))
+    config = meta.get("config", "")
+    # YAML; that of mmdetection is a program in Python
+    return meta if ours and isinstance(config, str) and re.match(r"\s*(\{|$|\w+:)", config) else {}
+
+
+def _one_line(key: Any) -> str:
+    """Show a key of a file: in one line, whatever is in it."""
+    return f"{key!r:.200}"
 
 
 def _is_state(value: Any) -> bool:
@@ -184,6 +215,8 @@ def load_weights(
         if key not in state:
             allowed = key in per_class or _matches(key, may_miss)
             (report.allowed if allowed else report.missing).append(f"{key} (not in the file)" if allowed else key)
+        elif _is_of_other_kind(state[key], value):
+            report.misshaped.append(f"{key} {state[key].dtype} in the file, {value.dtype} in the model")
         elif state[key].shape == value.shape:
             fitting[key] = state[key]
         else:
@@ -192,13 +225,15 @@ def load_weights(
             (report.allowed if resized else report.misshaped).append(line)
     for key in sorted(state.keys() - own.keys()):
         allowed = _matches(key, may_ignore)
-        (report.allowed if allowed else report.unexpected).append(f"{key} (left out)" if allowed else key)
+        shown = _shown(key)
+        (report.allowed if allowed else report.unexpected).append(f"{shown} (left out)" if allowed else shown)
     misfits = report.misfits()
     if misfits and strict:
         raise WeightsMismatch(
             f"the weights of {source} do not fit the model: {report.summary()}\n{misfits}\n"
             "Check MODEL.* of the config against the run that wrote them; MODEL.WEIGHTS_STRICT False loads what fits."
         )
+    _warn_of_broken_numbers(fitting, source)
     model.load_state_dict(fitting, strict=False)
     report.loaded = len(fitting)
     said = [line for line in report.allowed if "num_batches_tracked" not in line]
@@ -213,6 +248,39 @@ def load_weights(
         logger.info("From %s, not loaded: %s", source, _shorten(said))
     logger.info("Loaded %d of %d tensors from %s", report.loaded, len(own), source)
     return report
+
+
+def _is_of_other_kind(stored: Tensor, own: Tensor) -> bool:
+    """Tell whether a tensor holds other numbers than the model computes with: integers, or complex ones.
+
+    Copied, integers of quantized weights would lose their scale, and complex numbers a part.
+    """
+    return own.is_floating_point() and not stored.is_floating_point()
+
+
+def _warn_of_broken_numbers(state: Mapping[str, Tensor], source: str) -> None:
+    """Say which tensors have numbers that are not finite: a training that diverged writes them."""
+    broken = [key for key, value in state.items() if not _is_finite(value)]
+    if broken:
+        logger.warning(
+            "In the weights of %s, %d tensors have numbers that are not finite: %s",
+            source,
+            len(broken),
+            _shorten(broken),
+        )
+
+
+def _is_finite(value: Tensor) -> bool:
+    if not value.is_floating_point() or not value.numel():
+        return True
+    wide = value if value.element_size() > 1 else value.float()  # torch computes nothing in 8 bits
+    low, high = torch.aminmax(wide)  # a NaN is both
+    return bool(torch.isfinite(low) and torch.isfinite(high))
+
+
+def _shown(key: str) -> str:
+    """Return a key of a file as it is, or escaped and shortened if it is none of a state dict."""
+    return key if key.isprintable() and len(key) < 200 else _one_line(key)
 
 
 def upgraded(model: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

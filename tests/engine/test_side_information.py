@@ -144,3 +144,11 @@ def test_fine_tuning_finds_the_cameras_by_name(trained, market, tmp_path):
     state = {"backbone.sie_embed": table}
     assert rows_by_camera(state, {"model": state}, cameras=other) is state  # weights of others name no cameras
     assert rows_by_camera(state, [], cameras=other) is state
+
+
+@pytest.mark.parametrize("written", ["model = dict(type='Other', a=[1])\n: {", "model = dict()", "MODEL: 3", ""])
+def test_a_config_of_another_library_names_no_cameras(market, tmp_path, written):
+    torch.save({"state_dict": {"a": torch.ones(1)}, "meta": {"config": written}}, tmp_path / "other.pth")
+    cfg = config(market, tmp_path / "run", "MODEL.WEIGHTS", str(tmp_path / "other.pth"))
+    take_cameras_of_checkpoint(cfg)
+    assert cfg.MODEL.BACKBONE.SIE_CAMERAS == []

@@ -12,6 +12,7 @@ from fastreid.utils.weights import (
     averaged_state_dict,
     class_count,
     load_weights,
+    meta_of,
     read_file,
     read_state_dict,
     state_dict_of,
@@ -127,13 +128,78 @@ def test_the_number_of_classes_of_weights_is_found_behind_older_names(classes):
     assert class_count(model(3), found) == classes
 
 
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "model_state"])
+@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "model_state", "model_state_dict", "net"])
 def test_wrappers_prefixes_and_arrays_are_understood(tmp_path, wrapper):
     plain = {"module.a": torch.ones(2), "module.b": torch.zeros(1)}
     torch.save(plain if wrapper is None else {wrapper: plain}, tmp_path / "w.pth")
     state = read_state_dict(str(tmp_path / "w.pth"))
     assert state.keys() == {"a", "b"}
     assert torch.equal(state_dict_of({"a": np.ones(2, np.float32)}, "x")["a"], torch.ones(2))
+
+
+def test_wrappers_in_wrappers_and_names_of_torch_compile():
+    state = {"module._orig_mod.a": torch.ones(2), "module._orig_mod.module": torch.zeros(1)}
+    found = state_dict_of({"state_dict": {"model": {"net": state}}, "epoch": 3}, "x")
+    assert found.keys() == {"a", "module"}
+    endless = {}
+    endless["model"] = endless
+    with pytest.raises(RuntimeError, match=r"its 'model' is dict, not a tensor; a state dict may be in model, "):
+        state_dict_of(endless, "x")
+
+
+def test_an_empty_state_dict_is_called_so():
+    with pytest.raises(RuntimeError, match="'x' holds no state dict, but an empty dict"):
+        state_dict_of({"model": {}}["model"], "x")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_numbers_of_another_kind_are_a_misfit(dtype):
+    net, state = model(), weights()
+    state["body.0.weight"] = state["body.0.weight"].to(dtype)
+    with pytest.raises(WeightsMismatch, match=rf"body\.0\.weight {dtype} in the file, torch\.float32 in the model"):
+        load_weights(net, state, source="here")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
+def test_other_precisions_are_loaded_and_a_counter_may_have_one(dtype):
+    net, state = model(), weights()
+    state = {key: value.to(dtype) for key, value in state.items()}
+    load_weights(net, state, source="here")
+    assert torch.equal(net.state_dict()["body.0.weight"], state["body.0.weight"].float())
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_said(caplog, number):
+    net, state = model(), weights()
+    load_weights(net, state, source="here")
+    assert "not finite" not in caplog.text
+    state["body.1.bias"][2] = number
+    load_weights(net, state, source="here")
+    assert "weights of here, 1 tensors have numbers that are not finite: body.1.bias" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("meta", "ours"),
+    [
+        ({"config": "MODEL: {}", "embedding": {"metric": "cosine"}, "thresholds": {}}, True),
+        ({"config": {"lr": 0.1}}, False),
+        ({"config": "model = dict(type='Other')\\n"}, False),
+        ({"embedding": "of another program"}, False),
+        ("text", False),
+        (None, False),
+    ],
+)
+def test_a_meta_of_another_library_is_not_taken_for_ours(meta, ours):
+    assert meta_of({"model": {}, "meta": meta}) == (meta if ours else {})
+    assert meta_of([]) == {}
+
+
+def test_a_strange_key_is_shown_in_one_short_line():
+    with pytest.raises(WeightsMismatch) as caught:
+        load_weights(model(), weights() | {"a\nb\x1b[2J" * 1000: torch.ones(1)}, source="here")
+    first, *others = str(caught.value).splitlines()
+    assert "1 unexpected; first: 'a\\nb\\x1b[2J" in first and len(first) < 400
+    assert len(others) == 2
 
 
 class Evil:
