@@ -83,12 +83,13 @@ def read_file(path: str) -> Any:
 def _also_safe() -> list[Any]:
     """Return what may be in a file beside what torch allows: options of a program, plain attributes; numpy's numbers.
 
-    What the program itself vouches for is left out: torch takes away, at the end, what is there twice.
+    Sets and complex numbers are such, too, in old releases of torch. What the program itself vouches for is left out:
+    torch takes away, at the end, what is there twice.
     """
     vouched = vouched_names()
-    known = argparse.Namespace in torch.serialization.get_safe_globals()
+    known = torch.serialization.get_safe_globals()
     numbers = () if "numpy.dtype" in vouched else NUMPY_SCALARS
-    return [*([] if known else [argparse.Namespace]), *numbers]
+    return [*(one for one in (argparse.Namespace, set, complex) if one not in known), *numbers]
 
 
 def _first_reason(error: Exception) -> str:

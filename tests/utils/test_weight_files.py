@@ -215,12 +215,23 @@ def everything():
     }  # fmt: skip
 
 
+def torch_keeps(value, old):
+    """Whether torch itself can store and load a tensor: not all dtypes in old files, nor by old releases."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file, _use_new_zipfile_serialization=not old)
+        file.seek(0)
+        return torch.load(file, weights_only=True).dtype == value.dtype
+    except (KeyError, AttributeError, RuntimeError, TypeError):
+        return False
+
+
 @pytest.mark.parametrize("old", [False, True])
 def test_all_that_checkpoints_hold_passes_and_comes_back(tmp_path, old):
     path = tmp_path / "all.pth"
     thing = everything()
-    if old:  # torch cannot
-        thing["dtypes"] = [value for value in thing["dtypes"] if value.dtype not in (torch.uint16, torch.float8_e4m3fn)]
+    thing["dtypes"] = [value for value in thing["dtypes"] if torch_keeps(value, old)]
+    assert len(thing["dtypes"]) > 4
     torch.save(thing, path, _use_new_zipfile_serialization=not old)
     found = read_file(str(path))
     assert found.keys() == thing.keys() and found["plain"] == thing["plain"] and found["counter"] == thing["counter"]
