@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 COMPARED = (
     *("resnet:18x", "resnet:50x", "resnet:101x", "resnext:50x", "resnest:50x", "osnet:x1_0", "regnet:800y"),
     *("effnet:b0", "mobilenetv2:1.0x", "mobilenetv3:Large", "shufflenetv2:1.0x", "repvgg:A0"),
-    *("vit:deit_small", "vit:base"),
+    *("vit:deit_small", "vit:base", "swin:tiny"),
     *("timm:convnext_atto", "timm:convnext_tiny", "timm:convnextv2_nano", "timm:swin_tiny_patch4_window7_224"),
     *("timm:eva02_tiny_patch14_224:252x126", "timm:vit_small_patch14_dinov2:252x126", "timm:vit_small_patch16_dinov3"),
     *("timm:vit_base_patch16_clip_224", "timm:tf_efficientnetv2_b0", "timm:tf_efficientnetv2_s"),
