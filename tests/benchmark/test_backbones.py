@@ -52,7 +52,7 @@ def test_each_has_its_own_size():
 
 def test_what_is_compared_exists():
     found = parse_backbones("all")
-    assert len(found) == len(set(found)) == len(COMPARED) == 30
+    assert len(found) == len(set(found)) == len(COMPARED) >= 30
     assert {name for name, _, _ in found} <= set(BACKBONE_REGISTRY)
     page = (_ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
     for name, depth, size in found:

@@ -148,7 +148,7 @@ class WindowAttention(nn.Module):
         x = from_windows(out, self.window, *padded)
         if any(shifts):
             x = torch.roll(x, shifts, dims=(1, 2))
-        return x[:, :height, :width]
+        return x.narrow(1, 0, height).narrow(2, 0, width)  # torch 2.5 does not export [:] of a batch of any size
 
 
 class Mlp(nn.Module):

@@ -206,12 +206,14 @@ class VisionTransformer(Backbone):
             ValueError: in training mode, if there is side information, but no cameras.
         """
         tokens, grid = self._tokens(images, cameras)
-        for block in self.blocks[:-1]:
+        # torch 2.5 exports neither slices of a ModuleList nor [:] of batches of any size
+        *blocks, last_block = self.blocks
+        for block in blocks:
             tokens = block(tokens)
-        last = self.norm(self.blocks[-1](tokens))  # (N, 1 + h * w, D)
+        last = self.norm(last_block(tokens))  # (N, 1 + h * w, D)
         if self.output == "map":
-            return last[:, 1:].transpose(1, 2).unflatten(2, grid)
-        token = last[:, :1]  # (N, 1, D)
+            return last.narrow(1, 1, math.prod(grid)).transpose(1, 2).unflatten(2, grid)
+        token = last.narrow(1, 0, 1)  # (N, 1, D)
         if self.output == "tokens":
             return torch.cat([token, tokens], dim=1).transpose(1, 2)[..., None]
         if self.projection is not None:
