@@ -19,6 +19,7 @@ from fastreid.engine.side_information import rows_by_camera
 from fastreid.evaluation import verify_results
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.weights import WeightFileError, WeightsMismatch
 
 logger = logging.getLogger("fastreid.train_net")
 
@@ -68,3 +69,5 @@ if __name__ == "__main__":
         )
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    except (WeightFileError, WeightsMismatch) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
