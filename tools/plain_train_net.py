@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from functools import partial
 
 from torch import nn
 
@@ -21,7 +20,7 @@ from fastreid.data.datasets import dataset_labels
 from fastreid.engine import default_argument_parser, default_setup, launch, load_config
 from fastreid.engine.parallel import data_parallel, share_buffers
 from fastreid.engine.setup import save_config
-from fastreid.engine.side_information import rows_by_camera, with_cameras_of
+from fastreid.engine.side_information import camera_fit, with_cameras_of
 from fastreid.evaluation import build_evaluator, flatten_results_dict, inference_on_dataset, print_csv_format
 from fastreid.modeling import build_model
 from fastreid.solver import build_lr_scheduler, build_optimizer
@@ -61,8 +60,7 @@ def do_train(cfg: CfgNode, *, resume: bool) -> dict[str, dict[str, float]]:
     states = {"optimizer": optimizer, **schedule, **getattr(model, "checkpointables", dict)()}
     writes = {"save_to_disk": comm.is_main_process(), "strict": cfg.MODEL.WEIGHTS_STRICT}
     checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, **writes, **states)
-    fit = partial(rows_by_camera, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
-    weights = {"path": cfg.MODEL.WEIGHTS, "weights_key": cfg.MODEL.WEIGHTS_KEY, "adapt": fit}
+    weights = {"path": cfg.MODEL.WEIGHTS, "weights_key": cfg.MODEL.WEIGHTS_KEY, "adapt": camera_fit(cfg)}
     start_epoch = checkpointer.resume_or_load(**weights, resume=resume).get("epoch", -1) + 1
     loader.batch_sampler.sampler.start = start_epoch * iters_per_epoch * batch_size
     model = data_parallel(model)

@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from functools import partial
 
 from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch, load_config
-from fastreid.engine.side_information import rows_by_camera
+from fastreid.engine.side_information import camera_fit
 from fastreid.evaluation import verify_results
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
@@ -42,8 +41,7 @@ def main(args: argparse.Namespace) -> dict[str, object]:
         if not cfg.MODEL.WEIGHTS:
             logger.warning("MODEL.WEIGHTS is empty: evaluating a model that was never trained")
         checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
-        fit = partial(rows_by_camera, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
-        checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY, adapt=fit)
+        checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY, adapt=camera_fit(cfg))
         results = DefaultTrainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)

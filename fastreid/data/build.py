@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from ..config import CfgNode, configurable
 from ..utils import comm
 from ..utils.worker_signals import leave_signals_to_parent
-from .cameras import camera_names, camera_places
+from .cameras import camera_names, camera_places, places_in_test
 from .collate import fast_batch_collator, trivial_batch_collator
 from .common import CommDataset
 from .datasets.build import dataset_labels, dataset_options, dataset_root
@@ -243,12 +243,7 @@ def _test_items(
     items, num_query = embedded_images(cfg.TEST.PROTOCOL, name, data.query, data.gallery)
     if ":" in name and name in cfg.DATASETS.NAMES and "train" in getattr(data, "stored_splits", ("train",)):
         _warn_of_training_images(name, data)
-    names = {item[2]: own for split in ("query", "gallery") for item, own in _with_camera_names(data, split)}
-    return items, num_query, camera_places(cfg, [names[item[2]] for item in items])
-
-
-def _with_camera_names(data: Any, split: str) -> Iterable[tuple[tuple[Any, ...], str]]:
-    return zip(getattr(data, split), camera_names(data, split), strict=True)
+    return items, num_query, places_in_test(cfg, data, items)
 
 
 def _warn_of_training_images(name: str, data: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ..config import CfgNode
 from .labels import labels_as_texts
 
-__all__ = ["UNSEEN", "camera_names", "camera_places"]
+__all__ = ["UNSEEN", "camera_names", "camera_places", "places_in_test"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,3 +67,19 @@ def camera_places(cfg: CfgNode, names: Sequence[str], *, training: bool = False)
             "training" if training else "test",
         )
     return found
+
+
+def places_in_test(cfg: CfgNode, data: Any, items: Sequence[tuple[Any, ...]]) -> list[int] | None:
+    """Return :func:`camera_places` of images of a test.
+
+    Args:
+        cfg: the config.
+        data: the data set.
+        items: some of its queries and gallery, in any order.
+    """
+    if not cfg.MODEL.BACKBONE.WITH_SIE:
+        return None
+    names: dict[Any, str] = {}
+    for split in ("query", "gallery"):
+        names.update(zip((item[2] for item in getattr(data, split)), camera_names(data, split), strict=True))
+    return camera_places(cfg, [names[item[2]] for item in items])

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from ..config import CfgNode, get_cfg
-from ..utils.file_io import PathManager
-from ..utils.weights import meta_of, read_file
+from ..utils.checkpoint import read_checkpoint
+from ..utils.weights import meta_of
 from .setup import load_config
 
 __all__ = ["config_of", "load_config_or_stored", "override_stored"]
@@ -88,7 +88,7 @@ def load_config_or_stored(args: argparse.Namespace) -> CfgNode:
     path = cfg.MODEL.WEIGHTS
     if args.config_file or not path:
         return cfg
-    data = read_file(path if "://" in path else PathManager.get_local_path(path))
+    data = read_checkpoint(path)
     if "config" not in meta_of(data):
         return cfg
     cfg, plain = config_of(path, data), get_cfg()

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ..config import CfgNode
 from ..modeling import build_model
-from ..utils.checkpoint import PathManager, write_atomically
+from ..utils.checkpoint import read_checkpoint, write_atomically
 from ..utils.custom_imports import import_custom_modules
-from ..utils.weight_files import check_named_hash, read_file, safetensors_bytes
+from ..utils.weight_files import check_named_hash, safetensors_bytes
 from ..utils.weights import averaged_state_dict, class_count, load_weights, meta_of, state_dict_of, upgraded
 from .checkpoint_state import checkpoint_meta
-from .side_information import rows_by_camera, take_cameras_of_checkpoint
+from .side_information import camera_fit, take_cameras_of_checkpoint
 
 __all__ = ["convert_weights", "repack_weights"]
 
@@ -58,12 +58,11 @@ def convert_weights(
     cfg = cfg.clone()
     cfg.defrost()
     data = _read(source)
-    cfg.MODEL.WEIGHTS = source
-    take_cameras_of_checkpoint(cfg)
+    take_cameras_of_checkpoint(cfg, data)
     cfg.MODEL.WEIGHTS, cfg.MODEL.BACKBONE.PRETRAIN = "", False
     key = cfg.MODEL.WEIGHTS_KEY
     state = state_dict_of(data, source) if key == "model" else averaged_state_dict(data, key, source)
-    state = rows_by_camera(state, data, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
+    state = camera_fit(cfg)(state, data)
     model = _loaded(cfg, state, source)
     if backbone_only:
         if not isinstance(getattr(model, "backbone", None), nn.Module):
@@ -99,7 +98,7 @@ def _check_target(source: str, target: str, overwrite: bool) -> None:
 
 def _read(source: str) -> Any:
     check_named_hash(source)
-    return read_file(source if "://" in source else PathManager.get_local_path(source))
+    return read_checkpoint(source)
 
 
 def _loaded(cfg: CfgNode, state: Mapping[str, Tensor], source: str) -> nn.Module:

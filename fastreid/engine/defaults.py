@@ -8,7 +8,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +47,7 @@ from .parallel import data_parallel, share_buffers
 from .predictor import DefaultPredictor
 from .resume import check_all_find, continue_from_v1, restore_run, run_state
 from .setup import default_argument_parser, default_setup, save_config
-from .side_information import rows_by_camera, with_cameras_of
+from .side_information import camera_fit, with_cameras_of
 from .simple_trainer import SimpleTrainer
 
 __all__ = [
@@ -207,7 +206,7 @@ class DefaultTrainer(TrainerBase):
             if resume:
                 logger.info("Nothing to resume in %s", self.cfg.OUTPUT_DIR)
             node = self.cfg.MODEL
-            fit = partial(rows_by_camera, cameras=node.BACKBONE.SIE_CAMERAS)
+            fit = camera_fit(self.cfg)
             self.checkpointer.load(node.WEIGHTS, checkpointables=[], weights_key=node.WEIGHTS_KEY, adapt=fit)
             return
         path = self.checkpointer.get_checkpoint_file()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from ..utils.checkpoint import Checkpointer
 from ..utils.custom_imports import import_custom_modules
 from ..utils.weights import meta_of
 from .inference import inference_model
-from .side_information import rows_by_camera, take_cameras_of_checkpoint
+from .side_information import camera_fit, take_cameras_of_checkpoint
 
 __all__ = ["DefaultPredictor", "load_model"]
 
@@ -46,8 +45,7 @@ def load_model(cfg: CfgNode) -> tuple[nn.Module, dict[str, Any]]:
     if not cfg.MODEL.WEIGHTS:
         logger.warning("MODEL.WEIGHTS is empty: the embeddings are those of a model that was never trained")
     checkpointer = Checkpointer(model, strict=cfg.MODEL.WEIGHTS_STRICT)
-    fit = partial(rows_by_camera, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
-    stored = checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY, adapt=fit)
+    stored = checkpointer.load(cfg.MODEL.WEIGHTS, weights_key=cfg.MODEL.WEIGHTS_KEY, adapt=camera_fit(cfg))
     meta = meta_of(stored)
     if cfg.MODEL.WEIGHTS_KEY != "model":
         meta = {**meta, "thresholds": {}}

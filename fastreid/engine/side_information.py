@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import yaml
 from torch import Tensor
 
 from ..config import CfgNode
-from ..utils.file_io import PathManager
-from ..utils.weights import meta_of, read_file
+from ..utils.checkpoint import read_checkpoint
+from ..utils.weights import meta_of
 
-__all__ = ["rows_by_camera", "take_cameras_of_checkpoint", "with_cameras_of"]
+__all__ = ["camera_fit", "rows_by_camera", "take_cameras_of_checkpoint", "with_cameras_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,20 +51,28 @@ def with_cameras_of(cfg: CfgNode, train_set: Any) -> CfgNode:
     return cfg
 
 
-def take_cameras_of_checkpoint(cfg: CfgNode) -> None:
-    """Put the cameras of the checkpoint ``MODEL.WEIGHTS`` into ``SIE_CAMERAS``, in place, where the config names none.
+def take_cameras_of_checkpoint(cfg: CfgNode, stored: Any = None) -> None:
+    """Put the cameras of a checkpoint into ``SIE_CAMERAS``, in place, where the config names none.
 
     A recipe does not say which cameras its training set has; the config inside a checkpoint does. Without a checkpoint,
     or with one of others, nothing happens.
+
+    Args:
+        cfg: changed.
+        stored: what the checkpoint holds; ``None``: that of ``MODEL.WEIGHTS`` is read.
     """
     node = cfg.MODEL.BACKBONE
-    if not node.WITH_SIE or node.SIE_CAMERAS or not cfg.MODEL.WEIGHTS:
+    if not node.WITH_SIE or node.SIE_CAMERAS or (stored is None and not cfg.MODEL.WEIGHTS):
         return
-    path = cfg.MODEL.WEIGHTS
-    cameras = _cameras_of(read_file(path if "://" in path else PathManager.get_local_path(path)))
+    cameras = _cameras_of(read_checkpoint(cfg.MODEL.WEIGHTS) if stored is None else stored)
     if cameras:
         _set_cameras(cfg, cameras)
-        logger.info("The cameras of %s: %s", path, ", ".join(cameras))
+        logger.info("The cameras of the checkpoint: %s", ", ".join(cameras))
+
+
+def camera_fit(cfg: CfgNode) -> Callable[[dict[str, Tensor], Any], dict[str, Tensor]]:
+    """Return the ``adapt`` with which ``Checkpointer.load`` fits weights to the cameras of a config."""
+    return partial(rows_by_camera, cameras=cfg.MODEL.BACKBONE.SIE_CAMERAS)
 
 
 def rows_by_camera(state: dict[str, Tensor], stored: Any, *, cameras: Sequence[str]) -> dict[str, Tensor]:

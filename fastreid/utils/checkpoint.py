@@ -24,6 +24,7 @@ __all__ = [
     "export_average",
     "get_missing_parameters_message",
     "get_unexpected_parameters_message",
+    "read_checkpoint",
     "write_atomically",
 ]
 
@@ -120,7 +121,7 @@ class Checkpointer:
             logger.info("No checkpoint found. Training model from scratch")
             return {}
         logger.info("Loading checkpoint from %s", path)
-        data = read_file(path if "://" in path else PathManager.get_local_path(path))
+        data = read_checkpoint(path)
         state = state_dict_of(data, path) if weights_key == "model" else averaged_state_dict(data, weights_key, path)
         state = state if adapt is None else adapt(state, data)
         source = path if weights_key == "model" else f"{path} ({weights_key})"
@@ -213,6 +214,15 @@ class Checkpointer:
         """Name a file of the folder as the one to resume from."""
         content = last_filename_basename.encode()
         write_atomically(os.path.join(self.save_dir, LAST_CHECKPOINT), lambda file: file.write(content))
+
+
+def read_checkpoint(path: str) -> Any:
+    """Return what a checkpoint holds: a file, also by an address that ``PathManager`` knows, or a URL.
+
+    Raises:
+        FileNotFoundError, WeightFileError, RuntimeError: see :func:`~fastreid.utils.weights.read_file`.
+    """
+    return read_file(path if "://" in path else PathManager.get_local_path(path))
 
 
 class PeriodicCheckpointer:
